@@ -1,0 +1,133 @@
+package growth
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// firstNormalOID is the first object identifier that is not the system's own
+// (FirstNormalObjectId in PostgreSQL's access/transam.h).
+const firstNormalOID = 16384
+
+// A Relation is what a relfilenode belongs to. Schema and Name are empty when
+// the catalogue of now does not know it: it was dropped or rewritten since.
+type Relation struct {
+	Database    string `json:"database,omitempty"`
+	Schema      string `json:"schema,omitempty"`
+	Name        string `json:"name,omitempty"`
+	Kind        string `json:"kind,omitempty"` // pg_class.relkind
+	RelFileNode uint32 `json:"relfilenode"`
+	System      bool   `json:"system"`
+}
+
+// String is the name that people know the relation by.
+func (r Relation) String() string {
+	name := r.Name
+	if name == "" {
+		name = "relfilenode " + strconv.FormatUint(uint64(r.RelFileNode), 10)
+	}
+	if r.Schema != "" {
+		name = r.Schema + "." + name
+	}
+	if r.Database != "" {
+		name = r.Database + "." + name
+	}
+	return name
+}
+
+// A FileNode is a relation's place on disk: PostgreSQL's RelFileLocator, less
+// the fork and the segment.
+type FileNode struct {
+	Tablespace uint32 // 0 for pg_default, 1664 for pg_global
+	Database   uint32 // 0 for shared relations
+	Number     uint32
+}
+
+// Names is what the server says of its files.
+type Names map[FileNode]Relation
+
+// globalTablespace is pg_global's OID (GLOBALTABLESPACE_OID in pg_tablespace.dat).
+const globalTablespace = 1664
+
+// ParseFileNode reads the path of a relation's file, relative to the mount's
+// root, as PostgreSQL's relpath.c builds it: data/base/5/16384_fsm,
+// data/global/1262, tablespaces/16385/PG_15_202209061/5/16390.1.
+func ParseFileNode(path string) (FileNode, bool) {
+	parts := strings.Split(path, "/")
+	var node FileNode
+	var file string
+	switch {
+	case len(parts) == 4 && parts[0] == "data" && parts[1] == "base":
+		db, ok := parseOID(parts[2])
+		if !ok {
+			return FileNode{}, false
+		}
+		node.Database, file = db, parts[3]
+	case len(parts) == 3 && parts[0] == "data" && parts[1] == "global":
+		node.Tablespace, file = globalTablespace, parts[2]
+	case len(parts) == 5 && parts[0] == "tablespaces":
+		spc, ok := parseOID(parts[1])
+		if !ok {
+			return FileNode{}, false
+		}
+		db, ok := parseOID(parts[3])
+		if !ok {
+			return FileNode{}, false
+		}
+		node.Tablespace, node.Database, file = spc, db, parts[4]
+	default:
+		return FileNode{}, false
+	}
+	file, _, _ = strings.Cut(file, ".")
+	file, _, _ = strings.Cut(file, "_")
+	number, ok := parseOID(file)
+	if !ok {
+		return FileNode{}, false
+	}
+	node.Number = number
+	return node, true
+}
+
+func parseOID(s string) (uint32, bool) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	return uint32(n), err == nil && n > 0
+}
+
+// configFiles are those that snapview writes before the server starts.
+var configFiles = map[string]bool{
+	"postgresql.conf": true, "postgresql.auto.conf": true, "pg_hba.conf": true,
+	"pg_ident.conf": true, "standby.signal": true, "recovery.signal": true,
+}
+
+// temporaryRelation matches the files of temporary tables: t<backend>_<number>.
+var temporaryRelation = regexp.MustCompile(`/t\d+_\d+[^/]*$`)
+
+// classify says why a file has grown, and which relation it belongs to.
+func classify(f File, names Names) (Cause, *Relation) {
+	if f.Dir {
+		return CauseDirectory, nil
+	}
+	if strings.Contains(f.Path, "/pgsql_tmp/") || temporaryRelation.MatchString(f.Path) {
+		return CauseTemporary, nil
+	}
+	inData, ok := strings.CutPrefix(f.Path, "data/")
+	switch {
+	case ok && configFiles[inData]:
+		return CauseConfig, nil
+	case ok && strings.HasPrefix(inData, "pg_wal/"):
+		return CauseWAL, nil
+	}
+	node, ok := ParseFileNode(f.Path)
+	if !ok {
+		return CauseServer, nil
+	}
+	rel, known := names[node]
+	if !known {
+		rel = Relation{RelFileNode: node.Number, System: node.Number < firstNormalOID}
+	}
+	if rel.System {
+		return CauseCatalog, &rel
+	}
+	return CauseTable, &rel
+}
