@@ -1,0 +1,385 @@
+package nbdserver
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/pojntfx/go-nbd/pkg/protocol"
+)
+
+const (
+	// inputSize is how much of a client's stream is read at once, in bytes:
+	// some thirty pipelined WRITEs of 4 KiB.
+	inputSize = 128 << 10
+	// batchSize is how many bytes of replies are gathered before they are
+	// sent although more requests are waiting.
+	batchSize = 256 << 10
+	// inlineMax is the largest request in bytes that the reader executes
+	// itself while others are waiting behind it.
+	inlineMax = 16 << 10
+	// inlineSlow is how long an operation may take before the reader leaves
+	// the next inlineBackoff ones to the workers.
+	inlineSlow    = 150 * time.Microsecond
+	inlineBackoff = 32
+	// requestMemory is what a request without payload counts in the budget.
+	requestMemory = 256
+)
+
+// A reader holds what belongs to the role of reading a connection's requests.
+// One goroutine at a time has the role.
+type reader struct {
+	c        *conn
+	in       []byte // in[r:w] was read and not used yet
+	r, w     int
+	batch    []byte    // replies not sent yet
+	reply    request   // how the batch goes through the outbox
+	backoff  int       // requests to leave to the workers
+	now      time.Time // the last look at the clock
+	deadline time.Time // for reading, as last set
+}
+
+func newReader(c *conn) *reader {
+	return &reader{c: c, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}}
+}
+
+// read takes requests from the client until the connection ends or the
+// goroutine is relieved of the role.
+func (c *conn) read(rd *reader) {
+	if rd.batch == nil {
+		rd.batch = make([]byte, 0, batchSize)
+	}
+	for {
+		relieved, err := rd.next()
+		if relieved {
+			return
+		}
+		if err != nil {
+			rd.flush()
+			if errors.Is(err, errGoodbye) || goneQuietly(err) {
+				err = nil
+			}
+			c.end(err)
+			return
+		}
+	}
+}
+
+// relieve takes the role away from the goroutine that is stuck in the turn v
+// and gives it to a new one. Only the watcher calls it.
+func (c *conn) relieve(v uint64) {
+	if !c.turn.end(v) {
+		return // it came back just now
+	}
+	// From here on the stuck goroutine touches only its own reply, which
+	// lies behind old.batch, and the payload before old.r.
+	old := c.current
+	c.pending.Add(1) // its request; the role's one passes on
+	rd := newReader(c)
+	rd.w = copy(rd.in, old.in[old.r:old.w])
+	rd.batch = append(make([]byte, 0, batchSize), old.batch...)
+	rd.backoff = inlineBackoff
+	rd.deadline = old.deadline
+	go func() {
+		rd.flush()
+		c.read(rd)
+	}()
+}
+
+// next takes one request and answers it or hands it on. relieved means that
+// the goroutine has lost the role and must not touch rd again.
+func (rd *reader) next() (relieved bool, err error) {
+	if err := rd.need(requestSize, waitRequest); err != nil {
+		return false, err
+	}
+	var q request
+	if err := parseRequest(rd.in[rd.r:], &q); err != nil {
+		return false, err
+	}
+	rd.r += requestSize
+	if q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_DISC {
+		return false, errGoodbye
+	}
+	if errno := rd.c.validate(&q); errno != 0 {
+		if err := rd.discard(q.payload()); err != nil {
+			return false, err
+		}
+		return false, rd.refuse(&q, errno)
+	}
+	if rd.backoff > 0 {
+		rd.backoff--
+	}
+	data := q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ || q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_WRITE
+	if data && q.n <= inlineMax && q.flags&cmdFlagFUA == 0 {
+		if err := rd.need(int(q.payload()), waitPayload); err != nil {
+			return false, err
+		}
+		if rd.backoff == 0 || rd.alone(int(q.payload())) {
+			return rd.inline(&q), nil
+		}
+	}
+	return rd.hand(&q)
+}
+
+// alone reports whether the client waits for nothing but the request at hand,
+// of which n more bytes are in the input buffer.
+func (rd *reader) alone(n int) bool {
+	return rd.w-rd.r == n && rd.c.pending.Load() == 1
+}
+
+// refuse answers q with an error.
+func (rd *reader) refuse(q *request, errno uint32) error {
+	if cap(rd.batch)-len(rd.batch) < len(q.small) {
+		rd.flush()
+	}
+	rd.batch = rd.c.appendReply(rd.batch, q.cmd, errno, q.cookie)
+	return nil
+}
+
+// inline executes a small READ or WRITE whose payload is in the input buffer.
+func (rd *reader) inline(q *request) (relieved bool) {
+	c, x := rd.c, rd.c.exp.Load()
+	if cap(rd.batch)-len(rd.batch) < replyRoom+int(q.n)+len(q.small) {
+		rd.flush()
+	}
+	payload := rd.in[rd.r : rd.r+int(q.payload())]
+	rd.r += len(payload)
+	room := rd.batch[len(rd.batch):cap(rd.batch)]
+
+	v := rd.begin()
+	var reply []byte
+	var errno uint32
+	if q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ {
+		reply = c.appendReadHeader(room[:0], q.cookie, q.off, q.n)
+		reply = reply[:len(reply)+int(q.n)]
+		errno = x.read(reply[len(reply)-int(q.n):], q.off)
+	} else {
+		errno = x.write(payload, q.off, false)
+	}
+	if errno != 0 || q.cmd != protocol.TRANSMISSION_TYPE_REQUEST_READ {
+		reply = c.appendReply(room[:0], q.cmd, errno, q.cookie)
+	}
+	if !c.turn.end(v) {
+		late := requestPool.Get().(*request)
+		late.out = reply
+		c.out.send(late)
+		return true
+	}
+	rd.batch = rd.batch[:len(rd.batch)+len(reply)]
+	rd.judge()
+	return false
+}
+
+// begin begins a turn in which the goroutine may be relieved.
+func (rd *reader) begin() uint64 {
+	rd.c.current = rd
+	v := rd.c.turn.begin()
+	rd.c.srv.watch.rouse()
+	return v
+}
+
+// judge looks how long the turn took.
+func (rd *reader) judge() {
+	now := time.Now()
+	if now.Sub(rd.now) > inlineSlow {
+		rd.backoff = inlineBackoff
+	}
+	rd.now = now
+}
+
+// hand gives q to a worker, with its payload, when there is memory for it. If
+// the client waits for nothing else, the reader is the worker.
+func (rd *reader) hand(parsed *request) (relieved bool, err error) {
+	c := rd.c
+	q := requestPool.Get().(*request)
+	q.cmd, q.flags, q.cookie, q.off, q.n = parsed.cmd, parsed.flags, parsed.cookie, parsed.off, parsed.n
+	payload, need := int64(-1), int64(requestMemory)
+	switch q.cmd {
+	case protocol.TRANSMISSION_TYPE_REQUEST_READ, protocol.TRANSMISSION_TYPE_REQUEST_WRITE:
+		payload = q.n
+	case cmdBlockStatus:
+		payload = c.statusMemory()
+	}
+	if payload >= 0 {
+		need = bufferMemory(payload)
+	}
+	g, ok := c.mem.tryAcquire(need)
+	if !ok {
+		rd.flush()
+		if g, err = c.mem.acquire(c.ctx, need); err != nil {
+			return false, err
+		}
+	}
+	q.grant = g
+	if payload >= 0 {
+		q.buf = getBuffer(payload)
+	}
+	c.pending.Add(1)
+	if n := q.payload(); n > 0 {
+		k := copy(q.buf.b[:n], rd.in[rd.r:rd.w])
+		rd.r += k
+		if err := rd.readFull(q.buf.b[k:n]); err != nil {
+			c.sent(q) // gives everything back; the connection ends
+			return false, err
+		}
+	}
+	team := c.reading
+	if q.changes() {
+		team = c.changing
+	}
+	if rd.w == rd.r && c.pending.Load() == 2 {
+		rd.flush()
+		v := rd.begin()
+		c.execute(q)
+		if relieved = !c.turn.end(v); relieved {
+			c.pending.Add(-1) // counted here and by relieve
+		}
+		c.out.send(q)
+		return relieved, nil
+	}
+	if team.full() {
+		rd.flush()
+	}
+	team.submit(q)
+	return false, nil
+}
+
+// flush sends the batch and returns when it is sent. A failure closes the
+// connection, which the next read notices.
+func (rd *reader) flush() {
+	if len(rd.batch) == 0 {
+		return
+	}
+	rd.reply.out = rd.batch
+	rd.c.out.send(&rd.reply)
+	<-rd.reply.done
+	rd.reply.out = nil
+	rd.batch = rd.batch[:0]
+}
+
+// What a read from the client waits for, which decides about deadlines.
+type wait int
+
+const (
+	waitOption  wait = iota // handshake: one deadline for all of it
+	waitRequest             // the client may take its time
+	waitPayload             // it may not
+)
+
+// need returns when at least n bytes, at most inputSize, are in the input
+// buffer. It sends the batch before it waits.
+func (rd *reader) need(n int, what wait) error {
+	if rd.w-rd.r >= n {
+		return nil
+	}
+	rd.flush()
+	if rd.r == rd.w {
+		rd.r, rd.w = 0, 0
+	} else if rd.r+n > len(rd.in) {
+		rd.w = copy(rd.in, rd.in[rd.r:rd.w])
+		rd.r = 0
+	}
+	for rd.w-rd.r < n {
+		k, err := rd.readSome(rd.in[rd.w:], what)
+		rd.w += k
+		if err != nil {
+			if errors.Is(err, io.EOF) && (rd.w > rd.r || what == waitPayload) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	rd.now = time.Now()
+	return nil
+}
+
+// readFull reads the rest of a payload past the input buffer.
+func (rd *reader) readFull(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	rd.flush()
+	for len(p) > 0 {
+		k, err := rd.readSome(p, waitPayload)
+		p = p[k:]
+		if err != nil && len(p) > 0 {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// readSome reads at least a byte, or fails.
+func (rd *reader) readSome(p []byte, what wait) (int, error) {
+	c := rd.c
+	for extended := false; ; {
+		if what == waitPayload {
+			if err := rd.arm(); err != nil {
+				return 0, err
+			}
+		}
+		if what == waitRequest && c.srv.draining.Load() && c.pending.Load() == 1 {
+			return 0, errGoodbye
+		}
+		k, err := c.rw.Read(p)
+		if k > 0 {
+			return k, nil
+		}
+		switch {
+		case err == nil:
+		case !isTimeout(err):
+			return 0, err
+		case what == waitOption:
+			return 0, errors.New("client did not finish the negotiation in time")
+		case what == waitPayload:
+			if extended || !c.srv.draining.Load() {
+				return 0, fmt.Errorf("client did not send the data of its WRITE within %v", c.srv.opts.TransferTimeout)
+			}
+			// It was the wake-up call of drain.
+			extended = true
+			rd.deadline = time.Time{}
+		default:
+			// A payload's deadline that is still set, or a wake-up
+			// call. Cleared before the checks above, so that none is
+			// lost.
+			rd.deadline = time.Time{}
+			if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// arm sets a deadline for reading unless there is one far enough ahead: it
+// costs more than reading a small payload. So clients have between one and
+// two timeouts.
+func (rd *reader) arm() error {
+	now := time.Now()
+	timeout := rd.c.srv.opts.TransferTimeout
+	if rd.deadline.Sub(now) >= timeout {
+		return nil
+	}
+	rd.deadline = now.Add(2 * timeout)
+	return rd.c.nc.SetReadDeadline(rd.deadline)
+}
+
+// discard drops the payload of a request that was refused.
+func (rd *reader) discard(n int64) error {
+	if n > 2*MaxPayload {
+		return fmt.Errorf("nbd: WRITE of %d bytes, %d are allowed: not waiting for them", n, MaxPayload)
+	}
+	k := min(n, int64(rd.w-rd.r))
+	rd.r += int(k)
+	for n -= k; n > 0; n -= k {
+		if err := rd.need(1, waitPayload); err != nil {
+			return err
+		}
+		k = min(n, int64(rd.w-rd.r))
+		rd.r += int(k)
+	}
+	return nil
+}
