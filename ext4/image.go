@@ -1,8 +1,14 @@
 package ext4
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
 
 	"github.com/snapview/snapview/block"
 )
@@ -20,7 +26,19 @@ var ErrSourceChanged = errors.New("the file changed after the image was laid out
 
 // Image is an ext4 file system over a tree of files. All methods may be
 // called concurrently.
-type Image struct{}
+type Image struct {
+	md       *metadata
+	uuid     [16]byte
+	tree     fs.FS
+	handles  *handles
+	closed   atomic.Bool
+	prefetch chan struct{} // a slot for each prefetch under way
+	identity func() [32]byte
+}
+
+// maxPrefetches bounds the prefetches under way; more are dropped, as hints
+// may be.
+const maxPrefetches = 8
 
 // New lays tree out. It reads directories and file information only; it opens
 // one file to see that files can be read at random, no more.
@@ -37,49 +55,86 @@ type Image struct{}
 // The tree must not change as long as the image is used, and may be closed
 // after Close.
 func New(tree fs.FS, opts Options) (*Image, error) {
-	return nil, errors.New("ext4: not implemented yet")
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := scan(tree)
+	if err != nil {
+		return nil, err
+	}
+	md, err := build(nodes, &opts)
+	if err != nil {
+		return nil, err
+	}
+	m := &Image{
+		md:       md,
+		uuid:     opts.UUID,
+		tree:     tree,
+		prefetch: make(chan struct{}, maxPrefetches),
+	}
+	m.identity = sync.OnceValue(m.computeIdentity)
+	m.handles, err = newHandles(opts.OpenFiles, m.openFile)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
+
+func (m *Image) openFile(i int) (fs.File, error) { return m.tree.Open(m.md.files[i].path) }
 
 // Size implements block.Reader. It is a multiple of 128 MiB.
-func (m *Image) Size() int64 { return 0 }
+func (m *Image) Size() int64 { return m.md.layout.Size }
 
-// ReadAt implements block.Reader. A read error of a file carries its path and
-// the offset in it; it fails this call only, and a later one tries again.
-func (m *Image) ReadAt(p []byte, off int64) (int, error) { return 0, nil }
+// UUID returns the file system's UUID, given or made.
+func (m *Image) UUID() [16]byte { return m.uuid }
 
-// Prefetch implements block.Prefetcher: it tells the files of the range that
-// implement it.
-func (m *Image) Prefetch(off, n int64) {}
-
-// MapFile implements block.FileMapper for files of the tree that do.
-func (m *Image) MapFile(off, n int64) (r block.FileRange, release func(), ok bool) {
-	return block.FileRange{}, nil, false
-}
-
-// Extents implements block.ExtentMapper. Free space, unused inodes and the
-// holes of sparse files are block.ExtentZero.
-func (m *Image) Extents(off, n int64, yield func(block.Extent) bool) error { return nil }
-
-// PathAt returns which file of the tree the byte at off belongs to, and its
-// offset in that file. ok is false for metadata and free space.
-func (m *Image) PathAt(off int64) (path string, fileOff int64, ok bool) { return "", 0, false }
+// Layout returns what the image is made of.
+func (m *Image) Layout() Layout { return m.md.layout }
 
 // Identity returns a SHA-256 over all metadata of the image but the times in
 // its superblock: names, sizes, modes, times, links, owner, order, geometry
 // and UUID. Two images of equal identity are equal in every byte if the data
 // of their files is.
-func (m *Image) Identity() [32]byte { return [32]byte{} }
+func (m *Image) Identity() [32]byte { return m.identity() }
 
-// UUID returns the file system's UUID, given or made.
-func (m *Image) UUID() [16]byte { return [16]byte{} }
-
-// Layout returns what the image is made of.
-func (m *Image) Layout() Layout { return Layout{} }
+func (m *Image) computeIdentity() [32]byte {
+	h := sha256.New()
+	h.Write([]byte("snapview ext4 layout 1\n"))
+	super := [blockSize]byte{}
+	copy(super[:], m.md.head)
+	for _, r := range superTimes {
+		clear(super[superOffset+r[0] : superOffset+r[0]+r[1]])
+	}
+	for _, part := range [][]byte{super[:], m.md.head[blockSize:], m.md.inodes, m.md.meta} {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write(part)
+	}
+	return [32]byte(h.Sum(nil))
+}
 
 // Close closes every file that the image holds open; one that is being read
 // is closed when its read ends. Reads fail with os.ErrClosed afterwards.
 // Closing again is harmless and returns nil.
-func (m *Image) Close() error { return nil }
+func (m *Image) Close() error {
+	if m.closed.Swap(true) {
+		return nil
+	}
+	if err := m.handles.close(); err != nil {
+		return fmt.Errorf("ext4: closing files of the tree: %w", err)
+	}
+	return nil
+}
+
+// checkOpen returns os.ErrClosed after Close.
+func (m *Image) checkOpen() error {
+	if m.closed.Load() {
+		return fmt.Errorf("ext4: %w", os.ErrClosed)
+	}
+	return nil
+}
 
 // Layout says what an image is made of. Sizes are in bytes.
 type Layout struct {
