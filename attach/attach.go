@@ -40,7 +40,7 @@ const (
 	DefaultReadAhead      = 128 << 10
 	DefaultPrefetchWindow = 8 << 20
 	DefaultNBDConnections = 4
-	DefaultNBDTimeout     = 30 * time.Second
+	DefaultNBDTimeout     = 5 * time.Minute
 )
 
 // Config says what to attach and how.
@@ -48,7 +48,7 @@ type Config struct {
 	// Dir is a directory for this attachment alone. It is made, with mode
 	// 0711 (the mount below it must be reachable for an unprivileged
 	// server), when it is absent; a directory made by Attach is removed by
-	// Detach. The mount point is Dir/mnt; in fuse mode the file is served
+	// Detach. Its parent must exist. The mount point is Dir/mnt; in fuse mode the file is served
 	// in Dir/fuse, which only root may enter.
 	Dir string
 
@@ -66,9 +66,11 @@ type Config struct {
 	NBDSocket string
 	NBDExport string
 	// NBDConnections is how many sockets the kernel gets when the server
-	// allows several; NBDTimeout is how long the kernel waits for an answer
-	// before a request fails with EIO (whole seconds, rounded up).
-	// A device that holds writes back for longer than this loses them.
+	// allows several. NBDTimeout is how long the kernel waits for an answer
+	// before it gives the connection up; when all are given up, requests
+	// fail with EIO. It is rounded up to seconds; negative waits for ever.
+	// A Device that holds writes back for longer than this loses them.
+	// A server that is gone is noticed at once, whatever the timeout.
 	NBDConnections int
 	NBDTimeout     time.Duration
 
@@ -97,6 +99,8 @@ type Config struct {
 // Attach makes cfg.Device a block device and mounts its file system. When it
 // fails, everything it took is given back; what could not be is in the error.
 // The context bounds the attempt, not the life of the attachment.
+//
+// It needs root. Stop whatever uses the mount before Detach.
 func Attach(ctx context.Context, cfg Config) (*Attachment, error) {
 	return attach(ctx, cfg)
 }

@@ -3,6 +3,11 @@ package attach
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Reclaim gives back what a dead process recorded and still exists. log is
@@ -13,4 +18,147 @@ import (
 //
 // Processes that use the mount must be stopped by the caller first; the error
 // names those that remain. Never call it for an attachment of a living process.
-func Reclaim(ctx context.Context, log []Resource) error { return errors.ErrUnsupported }
+func Reclaim(ctx context.Context, log []Resource) error {
+	left := Latest(log)
+	var errs []error
+	for i := len(left) - 1; i >= 0; i-- {
+		r := left[i]
+		// Directories outlive a boot, nothing else does; and after one a
+		// device of the same name is somebody else's.
+		if r.Kind != KindDir && r.BootID != bootID() {
+			continue
+		}
+		if err := reclaim(ctx, r); err != nil {
+			errs = append(errs, fmt.Errorf("reclaim the %s of %s: %w", r.Kind, r.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func reclaim(ctx context.Context, r Resource) error {
+	switch r.Kind {
+	case KindMount:
+		return reclaimMount(ctx, r, "ext4")
+	case KindFUSE:
+		return reclaimMount(ctx, r, "fuse.snapview")
+	case KindLoop:
+		return reclaimLoop(ctx, r)
+	case KindNBD:
+		return reclaimNBD(ctx, r)
+	case KindDir:
+		return removeDir(r.Path)
+	}
+	return fmt.Errorf("this version of snapview does not know what a %q is", r.Kind)
+}
+
+// reclaimMount unmounts what is mounted at the recorded place if its type and
+// source are those recorded. A FUSE mount's source is unique by itself; that of
+// ext4 is a device, and the mount point is a directory of ours alone.
+func reclaimMount(ctx context.Context, r Resource, fstype string) error {
+	top, ok, err := topMount(r.Path)
+	if err != nil || !ok || top.fstype != fstype || top.source != r.Source {
+		return err
+	}
+	if fstype == "ext4" {
+		// Killed between freeze and thaw: unmounting first would leave a
+		// frozen file system that nobody can reach any more.
+		_ = onMount(r.Path, "thaw", thaw)
+	}
+	return unmount(ctx, r.Path, top.dev)
+}
+
+// reclaimLoop frees the loop device on our FUSE file. Usually there is nothing
+// to do: it cleared itself when the mount went or the process died.
+func reclaimLoop(ctx context.Context, r Resource) error {
+	var names []string
+	if r.Path != "" {
+		names = []string{filepath.Base(r.Path)}
+	} else {
+		var err error
+		if names, err = loopsOn(r.Backing); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, freeLoop(ctx, name, r))
+	}
+	return errors.Join(errs...)
+}
+
+func freeLoop(ctx context.Context, name string, r Resource) error {
+	if r.Backing == "" || loopBacking(name) != r.Backing {
+		return nil
+	}
+	fd, err := unix.Open("/dev/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	// Having it open, it cannot change hands; so look again, at more than
+	// the name. A dead FUSE file may refuse to tell its identity.
+	info, err := unix.IoctlLoopGetStatus64(fd)
+	ours := loopBacking(name) == r.Backing
+	if err == nil && (info.Device != r.BackingDev || info.Inode != r.BackingIno) {
+		ours = false
+	}
+	if ours {
+		err = unix.IoctlSetInt(fd, unix.LOOP_CLR_FD, 0)
+	}
+	unix.Close(fd)
+	if !ours || errors.Is(err, unix.ENXIO) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("clear /dev/%s: %w", name, err)
+	}
+	return waitLoopFree(ctx, "/dev/"+name, r.Backing)
+}
+
+// reclaimNBD disconnects the device that carries our identifier or, where the
+// kernel keeps none, was connected by the dead process.
+func reclaimNBD(ctx context.Context, r Resource) error {
+	indices, err := nbdDevices()
+	if err != nil {
+		return nil // no NBD here, nothing held
+	}
+	var errs []error
+	for _, index := range indices {
+		if (r.Index >= 0 && index != r.Index) || !nbdIsOurs(index, r) {
+			continue
+		}
+		errs = append(errs, freeNBD(ctx, index))
+	}
+	return errors.Join(errs...)
+}
+
+// nbdIsOurs proves that the device is the one recorded.
+func nbdIsOurs(index int, r Resource) bool {
+	if nbdPID(index) == 0 {
+		return false
+	}
+	if backend := nbdAttribute(index, "backend"); backend != "" || (r.Backend != "" && r.Index < 0) {
+		return backend == r.Backend && strings.HasPrefix(backend, "snapview-")
+	}
+	// No identifier, and the index recorded: the process that connected it
+	// is the one that is dead now.
+	return r.Index == index && nbdPID(index) == r.PID
+}
+
+func freeNBD(ctx context.Context, index int) error {
+	nl, err := openNBDNetlink()
+	if err == nil {
+		err = nl.disconnect(index)
+		err = errors.Join(err, nl.close())
+	} else {
+		var fd int
+		if fd, err = openNBDDevice(index, unix.O_RDWR); err == nil {
+			err = unix.IoctlSetInt(fd, nbdDisconnect, 0)
+			_ = unix.IoctlSetInt(fd, nbdClearSock, 0)
+			unix.Close(fd)
+		}
+	}
+	if err != nil && nbdPID(index) != 0 {
+		return err
+	}
+	return waitNBDFree(ctx, index)
+}

@@ -1,0 +1,147 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// nbdBlockSize is the device's logical block size; see loopSector.
+const nbdBlockSize = 4096
+
+// handshakePatience bounds the handshake with a server that does not answer.
+const handshakePatience = 30 * time.Second
+
+// connectNBD connects the kernel to the server at cfg.NBDSocket: by netlink,
+// or by ioctl where the netlink family is not to be had (an old kernel, or
+// another network namespace than the initial one). It fills in what r does not
+// know yet and returns how to undo it.
+func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logger) (undo func(context.Context) error, err error) {
+	setup := nbdSetup{timeout: max(cfg.NBDTimeout, 0), backend: r.Backend}
+	conns, export, err := negotiate(dialUnix(ctx, cfg.NBDSocket), cfg.NBDExport, cfg.NBDConnections)
+	if err != nil {
+		return nil, fmt.Errorf("NBD server at %s: %w", cfg.NBDSocket, err)
+	}
+	defer closeAll(conns)
+	if cfg.ReadOnly {
+		export.flags |= nbdFlagReadOnly
+	}
+	if export.size <= 0 || export.size%nbdBlockSize != 0 {
+		return nil, fmt.Errorf("NBD server at %s: the size of export %q, %d bytes, is no multiple of %d", cfg.NBDSocket, cfg.NBDExport, export.size, nbdBlockSize)
+	}
+	setup.export = export
+	for _, c := range conns {
+		if err := c.SetDeadline(time.Time{}); err != nil {
+			return nil, err
+		}
+		f, err := c.(*net.UnixConn).File()
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close() // the kernel has its own reference
+		setup.sockets = append(setup.sockets, f)
+	}
+
+	nl, err := openNBDNetlink()
+	if err != nil {
+		logger.Debug("no NBD by netlink, trying ioctl", "error", err)
+		return attachIoctl(setup, r)
+	}
+	index, err := nl.connect(setup)
+	if err != nil {
+		return nil, errors.Join(err, nl.close())
+	}
+	r.Index, r.Path = index, fmt.Sprintf("/dev/nbd%d", index)
+	undo = func(ctx context.Context) error {
+		if nbdPID(index) == 0 {
+			return nl.close() // it has gone on its own
+		}
+		err := nl.disconnect(index)
+		if err == nil {
+			err = waitNBDFree(ctx, index)
+		}
+		if err != nil {
+			return err
+		}
+		return nl.close()
+	}
+	if fd, err := openNBDDevice(index, unix.O_RDONLY); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", r.Path, err), undo(ctx))
+	} else {
+		unix.Close(fd) // only its node was wanted
+	}
+	return undo, nil
+}
+
+func attachIoctl(setup nbdSetup, r *Resource) (func(context.Context) error, error) {
+	n, err := connectIoctl(setup)
+	if err != nil {
+		return nil, err
+	}
+	r.Index, r.Path = n.index, fmt.Sprintf("/dev/nbd%d", n.index)
+	r.Backend = "" // this interface has none
+	return n.disconnect, nil
+}
+
+// dialUnix dials with a deadline for the handshake.
+func dialUnix(ctx context.Context, path string) func() (net.Conn, error) {
+	return func() (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err != nil {
+			return nil, err
+		}
+		deadline := time.Now().Add(handshakePatience)
+		if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+			deadline = d
+		}
+		if err := c.SetDeadline(deadline); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		return c, nil
+	}
+}
+
+// waitNBDFree waits until a disconnected device has no user left.
+func waitNBDFree(ctx context.Context, index int) error {
+	ctx, cancel := context.WithTimeout(ctx, unmountPatience)
+	defer cancel()
+	err := poll(ctx, func() (bool, error) { return nbdPID(index) == 0, nil })
+	if errors.Is(err, errPollEnd) {
+		name := fmt.Sprintf("nbd%d", index)
+		dev, _ := sysDev(name)
+		return fmt.Errorf("/dev/%s is disconnected but still in use: %w", name, &BusyError{MountPoint: "/dev/" + name, Holders: holders(dev)})
+	}
+	return err
+}
+
+// haveNBD says whether the kernel's NBD client can be used, loading its module
+// when load is set and it is not there.
+func haveNBD(load bool) error {
+	present := func() error {
+		if _, err := os.Stat("/sys/module/nbd"); err == nil {
+			return nil
+		}
+		_, err := nbdDevices()
+		return err
+	}
+	err := present()
+	if err == nil || !load {
+		return err
+	}
+	if !moduleAvailable("nbd") {
+		return fmt.Errorf("%w: this kernel has no NBD client", ErrUnsupported)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "modprobe", "nbd").CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: this kernel has no NBD client (modprobe nbd: %w %.200s)", ErrUnsupported, err, out)
+	}
+	return present()
+}
