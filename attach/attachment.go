@@ -316,13 +316,15 @@ func (a *Attachment) last() Resource {
 
 func (a *Attachment) takeMount(cfg Config) error {
 	device := "/dev/" + a.device
-	if err := setReadAhead(device, cfg.ReadAheadBytes); err != nil {
-		return err
-	}
 	r := Resource{ID: cfg.Dir, Kind: KindMount, Path: a.mountPoint, Source: device}
 	return a.take(r, func(*Resource) (func(context.Context) error, error) {
 		restore := tuneQueue(a.device, cfg.Logger)
-		if err := mountExt4(device, a.mountPoint, cfg.ReadOnly); err != nil {
+		// After the tuning: a change of the queue's limits resets it.
+		err := setReadAhead(device, cfg.ReadAheadBytes)
+		if err == nil {
+			err = mountExt4(device, a.mountPoint, cfg.ReadOnly)
+		}
+		if err != nil {
 			restore()
 			return nil, err
 		}
