@@ -1,0 +1,115 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+type overlay struct {
+	Now     Sample   `json:"now"`
+	Stats   Stats    `json:"stats"`
+	Samples []Sample `json:"samples"`
+}
+
+func (s *Server) getOverlay(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	var since time.Time
+	if v := c.QueryParam("since"); v != "" {
+		if since, err = time.Parse(time.RFC3339Nano, v); err != nil {
+			return badRequest("since is not a time: " + err.Error())
+		}
+	}
+	samples, err := session.Samples(c.Request().Context(), since)
+	if err != nil {
+		return err
+	}
+	stats := session.Info().Stats
+	return c.JSON(http.StatusOK, overlay{
+		Now:   Sample{Time: time.Now().UTC(), OverlayBytes: stats.OverlayBytes, BackupBytesRead: stats.BackupBytesRead, Holding: stats.Holding},
+		Stats: stats, Samples: notNil(samples),
+	})
+}
+
+func (s *Server) getGrowth(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	g, err := session.Growth(c.Request().Context(), c.QueryParam("since"))
+	if err != nil {
+		return err
+	}
+	g.Causes, g.Relations, g.Files = notNil(g.Causes), notNil(g.Relations), notNil(g.Files)
+	return c.JSON(http.StatusOK, g)
+}
+
+func (s *Server) setLimit(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		LimitBytes *int64 `json:"limitBytes"`
+	}
+	if err := readBody(c, &body); err != nil {
+		return err
+	}
+	if body.LimitBytes == nil || *body.LimitBytes < 0 {
+		return badRequest("limitBytes must be 0 or more")
+	}
+	if err := session.SetLimit(c.Request().Context(), *body.LimitBytes); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, session.Info().Stats)
+}
+
+func (s *Server) listCheckpoints(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	list, err := session.Checkpoints(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, items[Checkpoint]{Items: notNil(list)})
+}
+
+func (s *Server) createCheckpoint(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Name string `json:"name"`
+	}
+	if err := readBody(c, &body); err != nil {
+		return err
+	}
+	checkpoint, err := session.Checkpoint(c.Request().Context(), body.Name)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, checkpoint)
+}
+
+func (s *Server) createFork(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	var body ForkOptions
+	if err := readBody(c, &body); err != nil {
+		return err
+	}
+	fork, err := session.Fork(c.Request().Context(), body)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, info(fork))
+}

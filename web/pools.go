@@ -1,0 +1,134 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/labstack/echo/v4"
+)
+
+// catalogTimeout ends statements of our own, on the catalogue.
+const catalogTimeout = time.Minute
+
+// pools keeps one small pool of connections per session and database for the
+// statements that this package writes itself: the catalogue and pages of rows.
+// A statement of a user never runs on them (gate.go).
+type pools struct {
+	mu     sync.Mutex
+	open   map[poolKey]*pool
+	closed bool
+}
+
+type poolKey struct{ session, database string }
+
+type pool struct {
+	*pgxpool.Pool
+	dsn string
+}
+
+func newPools() *pools { return &pools{open: make(map[poolKey]*pool)} }
+
+// get returns the pool for a database of a session. When the session's server
+// was replaced the old pool is dropped.
+func (p *pools) get(session Session, database string) (*pgxpool.Pool, error) {
+	dsn, err := session.DSN(database)
+	if err != nil {
+		return nil, err
+	}
+	key := poolKey{session.Info().ID, database}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrNotReady
+	}
+	if have := p.open[key]; have != nil {
+		if have.dsn == dsn {
+			return have.Pool, nil
+		}
+		delete(p.open, key)
+		go have.Close()
+	}
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		// The error would show the password.
+		return nil, fmt.Errorf("the session's connection string for database %q cannot be parsed", database)
+	}
+	setUp(&config.ConnConfig.Config)
+	// The order of a scan without ORDER BY must be that of the file, every
+	// time: pages by ctid and by offset rely on it.
+	config.ConnConfig.RuntimeParams["synchronize_seqscans"] = "off"
+	config.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
+	config.MaxConns, config.MinConns = 6, 0
+	config.MaxConnIdleTime = time.Minute
+	config.HealthCheckPeriod = 30 * time.Second
+	made, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, err
+	}
+	p.open[key] = &pool{Pool: made, dsn: dsn}
+	return made, nil
+}
+
+func (p *pools) closeSession(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, have := range p.open {
+		if key.session == id {
+			delete(p.open, key)
+			// Waits for statements that run, which are cancelled elsewhere.
+			go have.Close()
+		}
+	}
+}
+
+func (p *pools) closeAll() {
+	p.mu.Lock()
+	open := p.open
+	p.open, p.closed = nil, true
+	p.mu.Unlock()
+	for _, have := range open {
+		have.Close()
+	}
+}
+
+// setUp makes a connection as the API wants it: text of values is the same on
+// every host and loses nothing, nothing is written, and a cancelled context
+// cancels the statement in the server too.
+func setUp(config *pgconn.Config) {
+	for name, value := range map[string]string{
+		"application_name":                    "snapview",
+		"default_transaction_read_only":       "on",
+		"client_encoding":                     "UTF8",
+		"DateStyle":                           "ISO, YMD",
+		"IntervalStyle":                       "postgres",
+		"extra_float_digits":                  "3",
+		"bytea_output":                        "hex",
+		"idle_in_transaction_session_timeout": "0",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	config.ConnectTimeout = 20 * time.Second
+	config.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 5 * time.Second}
+	}
+}
+
+// database returns the session and the pool that the path names.
+func (s *Server) database(c echo.Context) (Session, *pgxpool.Pool, error) {
+	session, err := s.session(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := s.pools.get(session, c.Param("db"))
+	return session, pool, err
+}
+
+// catalogContext bounds a request that only asks the catalogue.
+func catalogContext(c echo.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(c.Request().Context(), catalogTimeout, errDeadline)
+}

@@ -1,0 +1,185 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Why a statement was stopped; causes of its context.
+var (
+	errCancelled = errors.New("the statement was cancelled")
+	errClosing   = fmtCancelled("the session is being torn down")
+	errDeadline  = errors.New("the statement's time is up")
+)
+
+// fmtCancelled makes a cause of its own that still counts as cancelled.
+func fmtCancelled(why string) error { return errors.Join(errors.New(why), errCancelled) }
+
+// queries knows the statements that run, so that they can be listed and
+// cancelled by name.
+type queries struct {
+	most int // per session
+
+	mu   sync.Mutex
+	runs map[queryKey]*running
+}
+
+type queryKey struct{ session, id string }
+
+// running is one statement or export.
+type running struct {
+	key      queryKey
+	kind     string
+	database string
+	sql      string
+	started  time.Time
+	rows     atomic.Int64
+	cancel   context.CancelCauseFunc
+}
+
+func newQueries(most int) *queries {
+	return &queries{most: most, runs: make(map[queryKey]*running)}
+}
+
+var queryIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// begin registers a statement under id, or a new one if it is empty. The
+// context that comes back ends with the statement's time, when it is
+// cancelled, and with ctx. end must be called.
+func (q *queries) begin(ctx context.Context, session, id, kind, database, sql string, timeout time.Duration) (context.Context, *running, error) {
+	if id == "" {
+		id = newSecret()[:16]
+	} else if !queryIDForm.MatchString(id) {
+		return nil, nil, badRequest("the id may have 1 to 64 letters, digits, - and _")
+	}
+	r := &running{key: queryKey{session, id}, kind: kind, database: database, sql: firstRunes(sql, 1000), started: time.Now()}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.runs[r.key] != nil {
+		return nil, nil, problem(http.StatusConflict, "conflict", "a statement with the id "+id+" runs already")
+	}
+	n := 0
+	for key := range q.runs {
+		if key.session == session {
+			n++
+		}
+	}
+	if n >= q.most {
+		return nil, nil, problem(http.StatusTooManyRequests, "busy", "too many statements of this session run at once").
+			withHint("wait for one to end, or cancel one")
+	}
+	ctx, cancelTime := context.WithTimeoutCause(ctx, timeout, errDeadline)
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.cancel = func(cause error) { cancel(cause); cancelTime() }
+	q.runs[r.key] = r
+	return ctx, r, nil
+}
+
+func (q *queries) end(r *running) {
+	r.cancel(nil)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.runs, r.key)
+}
+
+func (q *queries) cancelOne(key queryKey) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := q.runs[key]
+	if r != nil {
+		r.cancel(errCancelled)
+	}
+	return r != nil
+}
+
+func (q *queries) cancelSession(id string, cause error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for key, r := range q.runs {
+		if key.session == id {
+			r.cancel(cause)
+		}
+	}
+}
+
+func (q *queries) cancelAll(cause error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.runs {
+		r.cancel(cause)
+	}
+}
+
+type runningQuery struct {
+	ID        string    `json:"id"`
+	Kind      string    `json:"kind"`
+	Database  string    `json:"database"`
+	SQL       string    `json:"sql"`
+	StartedAt time.Time `json:"startedAt"`
+	Millis    float64   `json:"ms"`
+	Rows      int64     `json:"rows"`
+}
+
+func (s *Server) listQueries(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	id := session.Info().ID
+	list := []runningQuery{}
+	s.queries.mu.Lock()
+	for key, r := range s.queries.runs {
+		if key.session == id {
+			list = append(list, runningQuery{
+				ID: key.id, Kind: r.kind, Database: r.database, SQL: r.sql,
+				StartedAt: r.started.UTC(), Millis: millis(time.Since(r.started)), Rows: r.rows.Load(),
+			})
+		}
+	}
+	s.queries.mu.Unlock()
+	sort.Slice(list, func(i, j int) bool { return list[i].StartedAt.Before(list[j].StartedAt) })
+	return c.JSON(http.StatusOK, items[runningQuery]{Items: list})
+}
+
+func (s *Server) cancelQuery(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	if !s.queries.cancelOne(queryKey{session.Info().ID, c.Param("qid")}) {
+		return problem(http.StatusNotFound, "query-not-found", "no statement of that id runs")
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func firstRunes(s string, n int) string {
+	for i := range s {
+		if n == 0 {
+			return s[:i] + "…"
+		}
+		n--
+	}
+	return s
+}
+
+// timeout turns a client's wish in seconds into a duration within the
+// server's limit.
+func (s *Server) timeout(seconds float64) (time.Duration, error) {
+	if seconds == 0 {
+		return s.opts.StatementTimeout, nil
+	}
+	if seconds < 0 || seconds > 86400 {
+		return 0, badRequest("timeoutSeconds must be more than 0 and at most 86400")
+	}
+	return min(time.Duration(seconds*float64(time.Second)), s.opts.StatementTimeout), nil
+}

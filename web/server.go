@@ -1,0 +1,303 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Options configure a Server. Sessions is required, the rest has defaults.
+type Options struct {
+	// Sessions are what is shown.
+	Sessions Sessions
+
+	// Listener is where browsers come in. Without one there is no page and
+	// no login URL, and only ServeControl can be used. The server closes it.
+	Listener net.Listener
+
+	// AllowedHosts are names, besides the listener's address and localhost,
+	// that a request may name as its Host, without a port.
+	AllowedHosts []string
+
+	// Logger gets one line per request at level Debug, and what went wrong.
+	// Tokens, cookies and statements are never in it.
+	Logger *slog.Logger
+
+	// Version is shown by the API.
+	Version Version
+
+	// StatementTimeout ends statements, exports and pages of rows; default
+	// one hour.
+	StatementTimeout time.Duration
+
+	// MaxValueBytes is the longest value that is read from the server;
+	// default 256 MiB. One statement can hold so much in memory.
+	MaxValueBytes int
+
+	// MaxStatements is how many statements and exports run at once in one
+	// session; default 20.
+	MaxStatements int
+}
+
+// Version says what program this is.
+type Version struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	API     string `json:"api"`
+	Go      string `json:"go"`
+}
+
+// A Server serves the page and the API on one TCP listener and any number of
+// control sockets. Its methods may be called concurrently.
+type Server struct {
+	opts    Options
+	log     *slog.Logger
+	auth    *authenticator
+	assets  *assets
+	pools   *pools
+	queries *queries
+	tickets *tickets
+	http    *http.Server
+
+	ctx    context.Context // done when Shutdown begins: streams end
+	cancel context.CancelFunc
+	once   sync.Once
+}
+
+// New returns a server that is ready to Serve. Shutdown must be called in the
+// end, even when it never served.
+func New(opts Options) (*Server, error) {
+	if opts.Sessions == nil {
+		return nil, errors.New("web: Options.Sessions is nil")
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.StatementTimeout <= 0 {
+		opts.StatementTimeout = time.Hour
+	}
+	if opts.MaxValueBytes <= 0 {
+		opts.MaxValueBytes = 256 << 20
+	}
+	if opts.MaxStatements <= 0 {
+		opts.MaxStatements = 20
+	}
+	opts.Version = opts.Version.withDefaults()
+	assets, err := loadAssets(embedded())
+	if err != nil {
+		return nil, fmt.Errorf("web: embedded page: %w", err)
+	}
+	s := &Server{
+		opts: opts, log: opts.Logger, auth: newAuthenticator(), assets: assets,
+		pools: newPools(), queries: newQueries(opts.MaxStatements), tickets: newTickets(),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    256 << 10,
+		ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelWarn),
+		ConnContext:       markControl,
+	}
+	return s, nil
+}
+
+// Serve answers on Options.Listener until Shutdown, and then returns nil.
+func (s *Server) Serve() error {
+	if s.opts.Listener == nil {
+		return errors.New("web: Serve without Options.Listener")
+	}
+	return ignoreClosed(s.http.Serve(s.opts.Listener))
+}
+
+// ServeControl answers on l until Shutdown, and then returns nil. Whoever can
+// connect to l is let in without a token: it must be a unix socket that only
+// its owner may open. The page is not served there.
+func (s *Server) ServeControl(l net.Listener) error {
+	return ignoreClosed(s.http.Serve(controlListener{l}))
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// NewLoginURL returns a URL that logs a browser in, once, and then shows the
+// page at path ("/" or "" for the first). Each call makes a new token; those
+// not used stay valid until newer ones push them out.
+func (s *Server) NewLoginURL(path string) string {
+	if s.opts.Listener == nil {
+		return ""
+	}
+	return "http://" + hostForBrowser(s.opts.Listener.Addr()) + "/auth?" + s.auth.newToken(path)
+}
+
+// hostForBrowser returns a host and port that a browser on this machine can
+// open, also for a listener on all addresses.
+func hostForBrowser(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return addr.String()
+	}
+	ip := tcp.IP
+	if ip == nil || ip.IsUnspecified() {
+		ip = net.IPv4(127, 0, 0, 1)
+	}
+	return net.JoinHostPort(ip.String(), strconv.Itoa(tcp.Port))
+}
+
+// Shutdown stops listening, ends all streams, cancels all statements, waits
+// for requests until ctx is done, and closes every connection to PostgreSQL.
+// The sessions are left as they are. Calling it again is harmless.
+func (s *Server) Shutdown(ctx context.Context) error {
+	var err error
+	s.once.Do(func() {
+		s.cancel()
+		s.queries.cancelAll(errShutdown)
+		err = s.http.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("web: requests still run: %w", err), s.http.Close())
+		}
+		if s.opts.Listener != nil {
+			// Closed by Shutdown only if Serve was called.
+			_ = s.opts.Listener.Close()
+		}
+		s.pools.closeAll()
+	})
+	return err
+}
+
+var errShutdown = errors.New("snapview is shutting down")
+
+type controlKey struct{}
+
+// controlListener marks its connections, so that markControl knows them.
+type controlListener struct{ net.Listener }
+
+type controlConn struct{ net.Conn }
+
+func (l controlListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return controlConn{c}, nil
+}
+
+func markControl(ctx context.Context, c net.Conn) context.Context {
+	if _, ok := c.(controlConn); ok {
+		return context.WithValue(ctx, controlKey{}, true)
+	}
+	return ctx
+}
+
+func isControl(ctx context.Context) bool { return ctx.Value(controlKey{}) != nil }
+
+// handler returns all routes behind the guard.
+func (s *Server) handler() http.Handler {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.Logger.SetOutput(logWriter{s.log})
+	e.HTTPErrorHandler = s.handleError
+	e.Use(s.logRequests, s.recoverPanics, s.guard)
+	e.GET("/auth", s.login)
+	s.routes(e.Group("/api/v1", noStore))
+	e.RouteNotFound("/api/*", func(echo.Context) error { return problem(http.StatusNotFound, "not-found", "no such resource") })
+	e.GET("/*", s.serveAsset)
+	e.HEAD("/*", s.serveAsset)
+	return e
+}
+
+func (s *Server) routes(g *echo.Group) {
+	g.GET("/healthz", s.getHealth)
+	g.GET("/version", s.getVersion)
+	g.GET("/openapi.yaml", s.getContract)
+
+	g.GET("/sessions", s.listSessions)
+	g.GET("/sessions/:id", s.getSession)
+	g.DELETE("/sessions/:id", s.closeSession)
+	g.GET("/sessions/:id/snapshot", s.getSnapshot)
+	g.GET("/sessions/:id/events", s.streamEvents)
+
+	g.GET("/sessions/:id/overlay", s.getOverlay)
+	g.GET("/sessions/:id/growth", s.getGrowth)
+	g.PUT("/sessions/:id/limit", s.setLimit)
+	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
+	g.POST("/sessions/:id/checkpoints", s.createCheckpoint)
+	g.POST("/sessions/:id/forks", s.createFork)
+
+	g.GET("/sessions/:id/databases", s.listDatabases)
+	db := g.Group("/sessions/:id/databases/:db")
+	db.GET("/schemas", s.listSchemas)
+	db.GET("/relations", s.listRelations)
+	db.GET("/completion", s.getCompletion)
+	db.GET("/schemas/:schema/relations/:name", s.getRelationByName)
+	db.GET("/relations/:oid", s.getRelation)
+	db.GET("/relations/:oid/count", s.countRows)
+	db.GET("/relations/:oid/rows", s.listRows)
+	db.GET("/relations/:oid/cell", s.getCell)
+	db.POST("/query", s.runQuery)
+	db.POST("/export", s.runExport)
+	db.POST("/exports", s.createExport)
+	g.GET("/sessions/:id/exports/:eid", s.downloadExport)
+	g.GET("/sessions/:id/queries", s.listQueries)
+	g.DELETE("/sessions/:id/queries/:qid", s.cancelQuery)
+}
+
+// logRequests writes one line per request: never its query string, which may
+// hold a token or values of rows.
+func (s *Server) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		err := next(c)
+		if err != nil {
+			c.Error(err)
+		}
+		s.log.LogAttrs(c.Request().Context(), slog.LevelDebug, "request",
+			slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
+			slog.Int("status", c.Response().Status), slog.Int64("bytes", c.Response().Size),
+			slog.Duration("took", time.Since(start)))
+		return nil
+	}
+}
+
+func (s *Server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				if r == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
+					panic(r)
+				}
+				s.log.Error("panic in a request", "path", c.Request().URL.Path, "panic", fmt.Sprint(r))
+				err = problem(http.StatusInternalServerError, "internal", "snapview made a mistake; its log has the details")
+			}
+		}()
+		return next(c)
+	}
+}
+
+func noStore(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set("Cache-Control", "no-store")
+		return next(c)
+	}
+}
+
+// logWriter sends echo's own messages to the log.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.log.Warn("echo", "message", string(p))
+	return len(p), nil
+}

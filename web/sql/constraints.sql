@@ -1,0 +1,8 @@
+-- $1 the table's OID
+select k.conname::text,
+       case k.contype when 'p' then 'primary-key' when 'u' then 'unique' when 'c' then 'check' when 'x' then 'exclusion'
+         when 'n' then 'not-null' when 't' then 'trigger' else 'foreign-key' end,
+       pg_catalog.pg_get_constraintdef(k.oid, true), coalesce(k.conkey::int4[], '{}')
+from pg_catalog.pg_constraint k
+where k.conrelid = $1
+order by pg_catalog.array_position('{p,u,f,c,x,n,t}', k.contype::text), k.conname
