@@ -318,8 +318,8 @@ func (a *Attachment) takeMount(cfg Config) error {
 	device := "/dev/" + a.device
 	r := Resource{ID: cfg.Dir, Kind: KindMount, Path: a.mountPoint, Source: device}
 	return a.take(r, func(*Resource) (func(context.Context) error, error) {
-		restore := tuneQueue(a.device, cfg.Logger)
-		// After the tuning: a change of the queue's limits resets it.
+		restore := limitWrites(a.device, cfg.Logger)
+		// Last, since other changes of the queue reset it.
 		err := setReadAhead(device, cfg.ReadAheadBytes)
 		if err == nil {
 			err = mountExt4(device, a.mountPoint, cfg.ReadOnly)

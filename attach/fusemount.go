@@ -17,9 +17,9 @@ const (
 	// maximum by default.
 	fuseMaxIO = 1 << 20
 	// fuseMaxBackground bounds the kernel's asynchronous requests. It is
-	// well above the writes that the loop device may have under way
-	// (loopWriteDepth), so that writes which the overlay holds back leave
-	// room for reads.
+	// well above what the loop device may have under way (128 requests of
+	// at most 1280 KiB), so that writes which the overlay holds back leave
+	// room for reads (see limitWrites).
 	fuseMaxBackground = 256
 )
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,12 +43,27 @@ func (d *holdingDevice) WriteAt(p []byte, off int64) (int, error) {
 // With every write held back, as many as the kernel will send, reads must go
 // on: PostgreSQL has to answer, and to stop.
 func TestAttach_HeldWritesLeaveRoomForReads(t *testing.T) {
+	t.Run("as the kernel comes", func(t *testing.T) { testHeldWrites(t, nil) })
+	t.Run("without write-back throttling", func(t *testing.T) {
+		var wbt string
+		testHeldWrites(t, func(r Resource) error {
+			if r.Kind != KindLoop || r.State != Held {
+				return nil
+			}
+			wbt = "/sys/block/" + filepath.Base(r.Path) + "/queue/wbt_lat_usec"
+			if err := os.WriteFile(wbt, []byte("0"), 0); err != nil {
+				return nil // a kernel without it
+			}
+			t.Cleanup(func() { _ = os.WriteFile(wbt, []byte("-1"), 0) }) // the default
+			return nil
+		})
+	})
+}
+
+func testHeldWrites(t *testing.T, record func(Resource) error) {
 	needsKernel(t)
 	disk := &holdingDevice{Device: newDisk(t, 256<<20)}
-	a := mounted(t, disk, nil)
-	if _, err := os.Stat("/sys/block/" + a.DeviceName() + "/queue/iosched/async_depth"); err != nil {
-		needs(t, false, "a kernel with mq-deadline and async_depth")
-	}
+	a := mounted(t, disk, func(c *Config) { c.Record = record })
 	cold := filepath.Join(a.MountPoint(), "cold")
 	want := make([]byte, 8<<20)
 	for i := range want {
@@ -100,6 +116,16 @@ func TestAttach_HeldWritesLeaveRoomForReads(t *testing.T) {
 	if err != nil {
 		t.Fatalf("only %d writes are held back", disk.waiting.Load())
 	}
+	// Let as many in as will come, until their number rests.
+	for last, rest := int64(0), 0; rest < 10; {
+		time.Sleep(20 * time.Millisecond)
+		if now := disk.waiting.Load(); now != last {
+			last, rest = now, 0
+		} else {
+			rest++
+		}
+	}
+	t.Logf("%d writes are held back", disk.waiting.Load())
 
 	got := make(chan error, 1)
 	go func() {

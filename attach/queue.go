@@ -10,42 +10,40 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeDepth is how many writes the block device's scheduler lets through at
-// once. The overlay may hold writes back for long (its quota, a full disk);
-// they must not take all of the device's slots, 128 of a loop device, since
-// reads have to go on: PostgreSQL must be able to answer and to stop.
+// writeDepth is how many writes limitWrites lets through at once, of the 128
+// slots that a loop or NBD device has.
 const writeDepth = 64
 
-// maxSectorsKB keeps a request of the block layer within one FUSE or NBD
-// request of 1 MiB.
-const maxSectorsKB = 1024
-
-// tuneQueue sets the scheduler of a block device so that held writes do not
-// starve reads, and returns what puts the former settings back. All of it is
-// best effort: where /sys is read-only, attaching works all the same.
-func tuneQueue(name string, logger *slog.Logger) (restore func()) {
+// limitWrites sees to it that writes never take all of a block device's slots:
+// the overlay may hold writes back for long (its quota, a full disk), and reads
+// have to go on, since PostgreSQL must be able to answer and to stop. It
+// returns what puts the former settings back.
+//
+// Where the kernel throttles write-back (blk-wbt, on by default in most
+// kernels) it keeps a quarter of the slots free by itself, and nothing is done:
+// a change of the scheduler costs some 40 ms. Else the scheduler mq-deadline
+// has a limit for writes. All of it is best effort: where /sys is read-only,
+// attaching works all the same.
+func limitWrites(name string, logger *slog.Logger) (restore func()) {
 	q := "/sys/block/" + name + "/queue/"
-	var undo []func()
-	set := func(file, value string, current func(string) string) {
-		old, err := os.ReadFile(q + file)
-		if err == nil {
-			err = os.WriteFile(q+file, []byte(value), 0)
-		}
-		if err != nil {
-			logger.Debug("block device is not tuned", "device", name, "setting", file, "error", err)
-			return
-		}
-		undo = append(undo, func() { _ = os.WriteFile(q+file, []byte(current(string(old))), 0) })
+	read := func(file string) string {
+		b, _ := os.ReadFile(q + file)
+		return strings.TrimSpace(string(b))
 	}
-	set("max_sectors_kb", strconv.Itoa(maxSectorsKB), strings.TrimSpace)
-	set("scheduler", "mq-deadline", activeScheduler)
-	// Not restored on its own: it goes with the scheduler.
-	if err := os.WriteFile(q+"iosched/async_depth", []byte(strconv.Itoa(writeDepth)), 0); err != nil {
-		logger.Debug("write depth is not limited", "device", name, "error", err)
+	if usec, err := strconv.Atoi(read("wbt_lat_usec")); err == nil && usec > 0 {
+		return func() {}
+	}
+	old := activeScheduler(read("scheduler"))
+	err := os.WriteFile(q+"scheduler", []byte("mq-deadline"), 0)
+	if err == nil {
+		err = os.WriteFile(q+"iosched/async_depth", []byte(strconv.Itoa(writeDepth)), 0)
+	}
+	if err != nil {
+		logger.Warn("writes that the overlay holds back may hold back reads too", "device", name, "error", err)
 	}
 	return func() {
-		for i := len(undo) - 1; i >= 0; i-- {
-			undo[i]()
+		if old != "" {
+			_ = os.WriteFile(q+"scheduler", []byte(old), 0)
 		}
 	}
 }
