@@ -16,6 +16,7 @@ const (
 	firstInode = 11 // 1 to 10 are reserved
 
 	maxImageSize = 64 << 40
+	maxInodes    = 1<<32 - 1
 )
 
 // geometry is where everything lies, in blocks from the image's beginning.
@@ -46,11 +47,10 @@ func plan(usedInodes, freeInodes, metaBlocks, dataBlocks, freeBlocks int64) (geo
 	if dataBlocks > maxBlocks || freeBlocks > maxBlocks || metaBlocks > maxBlocks {
 		return geometry{}, tooLarge(dataBlocks, freeBlocks)
 	}
-	inodes := usedInodes + freeInodes
-	if inodes > 1<<32-1 {
-		return geometry{}, fmt.Errorf("ext4: %d used and %d free inodes are too many; an ext4 has at most %d in all",
-			usedInodes, freeInodes, int64(1<<32-1))
+	if freeInodes > maxInodes {
+		return geometry{}, tooManyInodes(usedInodes, freeInodes)
 	}
+	inodes := usedInodes + freeInodes
 	g := geometry{usedInodes: usedInodes, groups: ceilDiv(inodes, maxInodesGroup)}
 	for {
 		g.inodesPerGroup = ceilDiv(ceilDiv(inodes, g.groups), inodesPerBlock) * inodesPerBlock
@@ -70,8 +70,15 @@ func plan(usedInodes, freeInodes, metaBlocks, dataBlocks, freeBlocks int64) (geo
 		}
 		g.groups = need
 	}
+	if g.groups*g.inodesPerGroup > maxInodes {
+		return geometry{}, tooManyInodes(usedInodes, freeInodes)
+	}
 	g.end = g.groups * blocksPerGroup
 	return g, nil
+}
+
+func tooManyInodes(used, free int64) error {
+	return fmt.Errorf("ext4: %d used and %d free inodes are too many; at most %d fit", used, free, int64(maxInodes))
 }
 
 func tooLarge(dataBlocks, freeBlocks int64) error {
@@ -79,7 +86,14 @@ func tooLarge(dataBlocks, freeBlocks int64) error {
 		dataBlocks*blockSize, freeBlocks*blockSize, int64(maxImageSize))
 }
 
-func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
+// ceilDiv returns a/b rounded up, for a not negative, without overflow.
+func ceilDiv(a, b int64) int64 {
+	q := a / b
+	if a%b != 0 {
+		q++
+	}
+	return q
+}
 
 // blocksFor returns the blocks that n bytes take.
 func blocksFor(n int64) int64 { return ceilDiv(n, blockSize) }

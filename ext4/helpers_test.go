@@ -227,7 +227,12 @@ func (i info) ModTime() time.Time { return i.f.modTime }
 func (i info) IsDir() bool        { return i.f.mode.IsDir() }
 func (i info) Sys() any           { return i.f.sys }
 
-func (f *file) length() int64 { return max(f.size, int64(len(f.data))) }
+func (f *file) length() int64 {
+	if f.size < 0 {
+		return f.size
+	}
+	return max(f.size, int64(len(f.data)))
+}
 
 // openFile is an fs.File and io.ReaderAt over a file.
 type openFile struct {
