@@ -1,0 +1,136 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/snapview/snapview/attach"
+	"github.com/snapview/snapview/pgrunner"
+)
+
+// ErrNoSession is returned when there is no session of that id.
+var ErrNoSession = errors.New("no such session")
+
+func sessionsDir(stateDir string) string { return filepath.Join(stateDir, "sessions") }
+
+// A Found is a session's folder, as another process sees it.
+type Found struct {
+	Record
+	Dir   string
+	Alive bool // its process holds the lock
+}
+
+// ControlSocket is where the session's API is served.
+func (f Found) ControlSocket() string { return filepath.Join(f.Dir, controlSock) }
+
+// List finds the sessions below a state directory, oldest first, also those
+// whose process died. A folder whose ledger cannot be read has only an ID.
+func List(stateDir string) ([]Found, error) {
+	entries, err := os.ReadDir(sessionsDir(stateDir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing sessions: %w", err)
+	}
+	var found []Found
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		f := Found{Dir: filepath.Join(sessionsDir(stateDir), entry.Name())}
+		lock, err := takeLock(f.Dir)
+		f.Alive = errors.Is(err, errInUse)
+		if lock != nil {
+			lock.Close()
+		}
+		if f.Record, err = readRecord(f.Dir); err != nil {
+			if _, gone := os.Stat(f.Dir); errors.Is(gone, os.ErrNotExist) {
+				continue // closed while we looked
+			}
+		}
+		f.ID = entry.Name()
+		found = append(found, f)
+	}
+	slices.SortFunc(found, func(a, b Found) int { return a.Opened.Compare(b.Opened) })
+	return found, nil
+}
+
+// Find returns the living session whose id begins with the given text; with
+// an empty text the only one there is.
+func Find(stateDir, id string) (Found, error) {
+	all, err := List(stateDir)
+	if err != nil {
+		return Found{}, err
+	}
+	var matches []Found
+	var ids []string
+	for _, f := range all {
+		if f.Alive && strings.HasPrefix(f.ID, strings.ToLower(id)) {
+			matches = append(matches, f)
+			ids = append(ids, f.ID)
+		}
+	}
+	switch {
+	case len(matches) == 1:
+		return matches[0], nil
+	case len(matches) > 1:
+		return Found{}, fmt.Errorf("%w: several match, say which: %s", ErrNoSession, strings.Join(ids, ", "))
+	case id == "":
+		return Found{}, fmt.Errorf("%w: none is open", ErrNoSession)
+	}
+	return Found{}, fmt.Errorf("%w: %s", ErrNoSession, id)
+}
+
+// A Reclaimed says what Reclaim did about one session whose process died.
+type Reclaimed struct {
+	ID  string
+	Ref string
+	Err error // what could not be given back; the folder is kept then
+}
+
+// Reclaim gives back what sessions hold whose process died: their servers,
+// mounts, devices and folders, nothing that is not in their ledgers. Living
+// sessions are left alone.
+func Reclaim(ctx context.Context, stateDir string) ([]Reclaimed, error) {
+	all, err := List(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	var done []Reclaimed
+	for _, f := range all {
+		if f.Alive {
+			continue
+		}
+		lock, err := takeLock(f.Dir)
+		if errors.Is(err, errInUse) || errors.Is(err, os.ErrNotExist) {
+			continue // another gc is at it, or was
+		}
+		if err == nil {
+			err = reclaimOne(ctx, f)
+			lock.Close()
+		}
+		done = append(done, Reclaimed{ID: f.ID, Ref: f.Ref, Err: err})
+	}
+	return done, nil
+}
+
+// reclaimOne undoes one session in the order in which Close would.
+func reclaimOne(ctx context.Context, f Found) error {
+	record, err := readRecord(f.Dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := pgrunner.Reclaim(ctx, record.Server); err != nil {
+		return fmt.Errorf("its server: %w", err)
+	}
+	if err := attach.Reclaim(ctx, record.Attachment); err != nil {
+		return fmt.Errorf("its disk: %w", err)
+	}
+	return removeFolder(f.Dir)
+}

@@ -1,0 +1,364 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/snapview/snapview/attach"
+	"github.com/snapview/snapview/block"
+	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/ext4"
+	"github.com/snapview/snapview/nbdserver"
+	"github.com/snapview/snapview/pgrunner"
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/sources"
+)
+
+// Read-ahead of the block device, in bytes. While the session opens, the server
+// reads a page here and a page there, and every byte more is a byte more from
+// a backup that may be far away. Once it is ready, tables are read from end to
+// end.
+const (
+	openingReadAhead = 8 << 10
+	readyReadAhead   = 128 << 10
+)
+
+// teardownTime is how long giving back may take after a failed start.
+const teardownTime = 60 * time.Second
+
+// Start opens the session: it returns nil when the session is ready, or the
+// reason why it failed after everything was given back. It is called once.
+// Cancelling the context, or Close, ends it early.
+func (s *Session) Start(ctx context.Context) error {
+	s.mu.Lock()
+	if s.began {
+		s.mu.Unlock()
+		return errors.New("session: started twice")
+	}
+	s.began = true
+	s.mu.Unlock()
+
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.life, cancel)
+	err := s.start(ctx)
+	stop()
+	cancel()
+	if err == nil && s.life.Err() != nil {
+		err = fmt.Errorf("closed while it opened: %w", context.Canceled)
+	}
+	if err == nil {
+		s.mu.Lock()
+		s.ready = time.Now()
+		s.used = s.ready
+		s.mu.Unlock()
+		s.setState(Ready, nil)
+		s.watch()
+		close(s.started)
+		return nil
+	}
+
+	s.mu.Lock()
+	s.failure = err
+	s.mu.Unlock()
+	s.setState(Closing, err)
+	close(s.started)
+	s.closing()
+	down, cancelDown := context.WithTimeout(context.Background(), teardownTime)
+	defer cancelDown()
+	return errors.Join(err, s.tearDown(down))
+}
+
+func (s *Session) start(ctx context.Context) error {
+	if err := s.phase(ctx, Identify, s.identify); err != nil {
+		return err
+	}
+	if err := s.phase(ctx, LayOut, s.layOut); err != nil {
+		return err
+	}
+	if s.opts.DeviceOnly {
+		return nil
+	}
+	if err := s.phase(ctx, AttachIt, s.attach); err != nil {
+		return err
+	}
+	return s.phase(ctx, Recover, s.recover)
+}
+
+// phase runs one part of opening and tells when it begins and ends.
+func (s *Session) phase(ctx context.Context, p Phase, run func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	began := time.Now()
+	s.events.add(Event{Kind: PhaseBegan, Phase: p, At: began})
+	if err := run(ctx); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	s.events.add(Event{Kind: PhaseEnded, Phase: p, Took: time.Since(began)})
+	return nil
+}
+
+// identify opens the snapshot, decides how it may be opened, and who runs it.
+func (s *Session) identify(ctx context.Context) error {
+	opts := s.opts.Snapshot
+	opts.Progress = func(p snapshot.Progress) {
+		s.events.add(Event{Kind: Progress, Phase: Identify, Message: "reading " + p.Object, Done: p.Done, Total: p.Total})
+	}
+	snap, err := sources.Open(ctx, s.opts.Ref, opts)
+	if err != nil {
+		return err
+	}
+	s.undo.add("close the backup", closer(snap))
+	s.with(func(p *parts) { p.snapshot = snap })
+	if err := s.ledger.update(func(r *Record) { r.Kind, r.Version = string(snap.Kind), strconv.Itoa(snap.Identity.PGVersion) }); err != nil {
+		return err
+	}
+	if s.opts.DeviceOnly {
+		return nil
+	}
+	if err := snap.Err(); err != nil {
+		return err
+	}
+	plan, err := pgrunner.Choose(ctx, s.serverConfig())
+	if err != nil {
+		return err
+	}
+	s.with(func(p *parts) { p.plan = plan })
+	s.events.add(Event{Kind: Progress, Phase: Identify, Message: fmt.Sprintf("PostgreSQL %s, %s: %s", plan.Version, plan.Runner, plan.Why)})
+	return nil
+}
+
+// layOut makes the device: the base, the overlay over it, and its NBD export.
+func (s *Session) layOut(ctx context.Context) error {
+	p, _ := s.get()
+	opts := ext4.Options{Label: "snapview"}
+	if p.plan != nil {
+		opts.UID, opts.GID = uint32(p.plan.UID), uint32(p.plan.GID)
+	}
+	image, err := ext4.New(p.snapshot.Tree, opts)
+	if err != nil {
+		return err
+	}
+	s.undo.add("close the base", closer(image))
+	base := &watchedBase{Image: image, notify: s.notice}
+	s.with(func(p *parts) { p.base = base })
+
+	var device block.Reader = base
+	if !s.opts.ReadOnly {
+		overlay, err := s.createOverlay(base)
+		if err != nil {
+			return err
+		}
+		device = overlay
+	}
+	return s.export(ctx, device)
+}
+
+// createOverlay makes the session's store with one top over the base.
+func (s *Session) createOverlay(base *watchedBase) (*cow.Overlay, error) {
+	dir := filepath.Join(s.ledger.dir, overlayDir)
+	id := cow.BaseID(base.Identity())
+	store, err := cow.CreateStore(dir, cow.StoreOptions{BaseID: id, VirtualSize: base.Size()})
+	if err != nil {
+		return nil, err
+	}
+	s.undo.add("remove the overlay", func(context.Context) error { return os.RemoveAll(dir) })
+	overlay, err := store.NewTop(cow.LayerID{}, cow.Base{Reader: base, ID: id}, cow.Options{
+		MaxBytes: s.opts.MaxOverlay,
+		OnHold:   s.onHold,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.undo.add("close the overlay", closer(overlay))
+	s.with(func(p *parts) { p.store, p.overlay = store, overlay })
+	return overlay, nil
+}
+
+// export serves the device by NBD on the socket in the session's folder, and
+// on TCP where that was asked for.
+func (s *Session) export(ctx context.Context, device block.Reader) error {
+	server, err := nbdserver.New(nbdserver.Options{Logger: s.log})
+	if err != nil {
+		return err
+	}
+	if err := server.AddExport(nbdserver.Export{
+		Name:        s.id,
+		Description: "snapview: " + s.opts.Ref,
+		Device:      device,
+		ReadOnly:    s.opts.ReadOnly,
+	}); err != nil {
+		return err
+	}
+	listeners := []net.Listener{}
+	s.undo.add("stop the NBD server", func(ctx context.Context) error {
+		return errors.Join(server.Shutdown(ctx), closeListeners(listeners))
+	})
+	var lc net.ListenConfig
+	unix, err := lc.Listen(ctx, "unix", filepath.Join(s.ledger.dir, nbdSocket))
+	if err != nil {
+		return fmt.Errorf("listening for NBD clients: %w", err)
+	}
+	listeners = append(listeners, unix)
+	if err := os.Chmod(filepath.Join(s.ledger.dir, nbdSocket), 0o600); err != nil {
+		return fmt.Errorf("listening for NBD clients: %w", err)
+	}
+	var address string
+	if s.opts.NBDListen != "" {
+		tcp, err := listenLoopback(ctx, s.opts.NBDListen)
+		if err != nil {
+			return fmt.Errorf("listening for NBD clients on %s: %w", s.opts.NBDListen, err)
+		}
+		listeners = append(listeners, tcp)
+		address = tcp.Addr().String()
+	}
+	for _, l := range listeners {
+		go func() {
+			if err := server.Serve(l); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, nbdserver.ErrServerClosed) {
+				s.notice(fmt.Sprintf("the NBD server on %s stopped: %v", l.Addr(), err))
+			}
+		}()
+	}
+	s.with(func(p *parts) { p.nbd, p.nbdAddr = server, address })
+	return nil
+}
+
+func closeListeners(listeners []net.Listener) error {
+	var errs []error
+	for _, l := range listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listenLoopback refuses addresses that other machines can reach: neither NBD
+// nor the wire protocol of PostgreSQL is encrypted here.
+func listenLoopback(ctx context.Context, address string) (net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%s is no loopback address: tunnel it (ssh -L) to reach it from elsewhere", host)
+	}
+	var lc net.ListenConfig
+	return lc.Listen(ctx, "tcp", net.JoinHostPort(host, port))
+}
+
+// attach gives the kernel the device and mounts it.
+func (s *Session) attach(ctx context.Context) error {
+	p, _ := s.get()
+	disk, err := attach.Attach(ctx, attach.Config{
+		Dir:            filepath.Join(s.ledger.dir, attachDir),
+		Device:         p.overlay,
+		Method:         s.opts.Attach,
+		NBDSocket:      filepath.Join(s.ledger.dir, nbdSocket),
+		NBDExport:      s.id,
+		ReadAheadBytes: openingReadAhead,
+		Record:         s.ledger.recordAttachment,
+		Logger:         s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.undo.addCritical("unmount", disk.Detach)
+	s.with(func(p *parts) { p.disk = disk })
+	s.events.add(Event{Kind: Progress, Phase: AttachIt, Message: fmt.Sprintf("/dev/%s by %s", disk.DeviceName(), disk.Method())})
+	return nil
+}
+
+// recover starts PostgreSQL and waits until it answers.
+func (s *Session) recover(ctx context.Context) error {
+	p, _ := s.get()
+	server, err := pgrunner.Start(ctx, p.plan, s.serverConfig())
+	if err != nil {
+		return err
+	}
+	s.undo.addCritical("stop PostgreSQL", server.Stop)
+	s.with(func(p *parts) { p.server = server })
+	if err := s.ledger.update(func(r *Record) { r.Login = loginOf(server) }); err != nil {
+		return err
+	}
+	if err := p.disk.SetReadAhead(readyReadAhead); err != nil {
+		s.notice(fmt.Sprintf("read-ahead stays small: %v", err))
+	}
+	if s.opts.PSQLListen == "" {
+		return nil
+	}
+	endpoint, err := pgrunner.Listen(s.opts.PSQLListen, server.Socket())
+	if err != nil {
+		return fmt.Errorf("listening for PostgreSQL clients on %s: %w", s.opts.PSQLListen, err)
+	}
+	s.undo.add("stop the psql endpoint", closer(endpoint))
+	s.with(func(p *parts) { p.endpoint = endpoint })
+	return nil
+}
+
+func loginOf(server *pgrunner.Server) *Login {
+	l := &Login{SocketDir: server.SocketDir(), Port: server.Port(), Role: server.Role(), Password: server.Password()}
+	if databases := server.Databases(); len(databases) > 0 {
+		l.Database = databases[0]
+	}
+	return l
+}
+
+// serverConfig is what the server is started with.
+func (s *Session) serverConfig() pgrunner.Config {
+	p, _ := s.get()
+	id := p.snapshot.Identity
+	cfg := pgrunner.Config{
+		Runner:          s.opts.Runner,
+		Image:           s.opts.Image,
+		Major:           id.PGVersion,
+		SessionID:       s.id,
+		Writable:        s.opts.Writable,
+		MemoryBytes:     s.opts.Memory,
+		CrashConsistent: s.opts.Snapshot.AssumeCrashConsistent,
+		Limits: pgrunner.Limits{
+			MaxConnections:     id.Limits.MaxConnections,
+			MaxWorkerProcesses: id.Limits.MaxWorkerProcesses,
+			MaxWALSenders:      id.Limits.MaxWALSenders,
+			MaxPreparedXacts:   id.Limits.MaxPreparedXacts,
+			MaxLocksPerXact:    id.Limits.MaxLocksPerXact,
+		},
+		RunDir: filepath.Join(s.ledger.dir, runDir),
+		Record: s.ledger.recordServer,
+		Events: func(e pgrunner.Event) {
+			phase := Recover
+			if e.Phase == "choose" || e.Phase == "pull" {
+				phase = Identify
+			}
+			s.events.add(Event{Kind: Progress, Phase: phase, Message: e.Message, Done: e.Done, Total: e.Total})
+		},
+	}
+	if p.disk != nil {
+		cfg.Root = p.disk.MountPoint()
+	}
+	return cfg
+}
+
+// onHold tells when writes are held, and when they go on.
+func (s *Session) onHold(h cow.Hold) {
+	var message string
+	switch h.Reason {
+	case cow.HoldNone:
+		message = "writes go on"
+	case cow.HoldQuota:
+		message = fmt.Sprintf("writes are held: the overlay has reached its limit of %d bytes; raise it (snapview limit), or close the session", h.Limit)
+	case cow.HoldDiskFull:
+		message = fmt.Sprintf("writes are held: the host's disk has %d bytes left of the %d to be kept free; make room, or close the session", h.Free, h.Headroom)
+	}
+	s.log.Warn(message, "reason", h.Reason, "writers", h.Writers)
+	s.events.add(Event{Kind: Held, Held: h.Reason != cow.HoldNone, Message: message})
+}
