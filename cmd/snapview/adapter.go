@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/growth"
+	"github.com/snapview/snapview/session"
+	"github.com/snapview/snapview/web"
+)
+
+// sessionList is the one session of this process, as the page sees it.
+type sessionList struct{ of *sessionView }
+
+var _ web.Sessions = (*sessionList)(nil)
+
+func (l *sessionList) List(context.Context) ([]web.Session, error) {
+	return []web.Session{l.of}, nil
+}
+
+func (l *sessionList) Get(_ context.Context, id string) (web.Session, error) {
+	if id != l.of.ID() {
+		return nil, fmt.Errorf("session %s: %w", id, web.ErrNotFound)
+	}
+	l.of.Touch()
+	return l.of, nil
+}
+
+// sessionView shows a session in the words of the API.
+type sessionView struct {
+	*session.Session
+	database string // to begin with; empty for the server's first
+}
+
+var _ web.Session = (*sessionView)(nil)
+
+func (v *sessionView) Info() web.Info {
+	i := v.Session.Info()
+	info := web.Info{
+		ID: i.ID, Name: i.Ref, State: web.State(i.State), Reference: i.Ref,
+		CreatedAt: i.Opened, Writable: i.Writable, Postgres: i.Version,
+		Attachment: string(i.Method), DefaultDatabase: v.database,
+		Phases: v.phases(), Stats: v.stats(),
+		ReadyAt: timeOrNil(i.Ready), ExpiresAt: timeOrNil(i.Expires), IdleAt: timeOrNil(i.Idle),
+	}
+	if i.Snapshot != nil {
+		info.Kind = string(i.Snapshot.Kind)
+		info.Moment = moment(i.Snapshot)
+	}
+	if i.Plan != nil {
+		info.Runner = string(i.Plan.Runner)
+	}
+	if i.Failure != nil {
+		info.Failure = failureOf(i.Failure)
+	}
+	server, err := v.Server()
+	if err != nil {
+		return info
+	}
+	if info.DefaultDatabase == "" && len(server.Databases()) > 0 {
+		info.DefaultDatabase = server.Databases()[0]
+	}
+	if host, port, err := net.SplitHostPort(i.PSQLAddr); err == nil {
+		n, _ := strconv.Atoi(port) //nolint:errcheck // it is one that was listened on
+		info.Psql = &web.PsqlEndpoint{Host: host, Port: n, User: server.Role(), Database: info.DefaultDatabase}
+	}
+	return info
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func (v *sessionView) stats() web.Stats {
+	f := v.Figures()
+	return web.Stats{
+		OverlayBytes: f.OverlayBytes, LimitBytes: f.LimitBytes, BaseBytes: f.BaseBytes,
+		BackupBytes: f.BackupBytes, BackupBytesRead: f.ReadBytes,
+		Holding: f.Holding, HoldingWhy: string(f.HoldReason),
+	}
+}
+
+// Close begins to tear the session down; the command that opened it waits for
+// the end.
+func (v *sessionView) Close(context.Context) error {
+	go func() {
+		if err := closeSession(v.Session); err != nil {
+			fmt.Println(err) // the command that opened it reports it
+		}
+	}()
+	return nil
+}
+
+func (v *sessionView) Samples(_ context.Context, since time.Time) ([]web.Sample, error) {
+	samples := v.Session.Samples(since)
+	out := make([]web.Sample, len(samples))
+	for i, s := range samples {
+		out[i] = webSample(s)
+	}
+	return out, nil
+}
+
+func webSample(s session.Sample) web.Sample {
+	return web.Sample{Time: s.At, OverlayBytes: s.OverlayBytes, BackupBytesRead: s.ReadBytes, Holding: s.Holding}
+}
+
+func (v *sessionView) Growth(ctx context.Context, since string) (web.Growth, error) {
+	id, err := layerID(since)
+	if err != nil {
+		return web.Growth{}, err
+	}
+	report, err := v.Session.Growth(ctx, id)
+	if err != nil {
+		return web.Growth{}, err
+	}
+	g := webGrowth(report)
+	g.Since = since
+	return g, nil
+}
+
+// layerID reads the id of a checkpoint; empty is the base.
+func layerID(text string) (cow.LayerID, error) {
+	if text == "" {
+		return cow.LayerID{}, nil
+	}
+	id, err := cow.ParseLayerID(text)
+	if err != nil {
+		return id, fmt.Errorf("checkpoint %q: %w", text, web.ErrNotFound)
+	}
+	return id, nil
+}
+
+// webGrowth shows a report in the words of the API.
+func webGrowth(r growth.Report) web.Growth {
+	g := web.Growth{
+		At: time.Now(), TotalBytes: r.Total,
+		Causes: []web.CauseGrowth{}, Relations: []web.RelationGrowth{}, Files: []web.FileGrowth{},
+	}
+	for _, c := range r.Causes {
+		switch c.Cause {
+		case growth.CauseFilesystem:
+			g.MetadataBytes = c.Bytes
+		case growth.CauseFreed:
+			g.FreeBytes = c.Bytes
+		}
+		g.Causes = append(g.Causes, web.CauseGrowth{Cause: string(c.Cause), Bytes: c.Bytes})
+	}
+	for _, rel := range r.Relations {
+		name := rel.Name
+		if name == "" {
+			name = rel.Relation.String()
+		}
+		g.Relations = append(g.Relations, web.RelationGrowth{
+			Database: rel.Database, Schema: rel.Schema, Name: name, Kind: rel.Kind, Bytes: rel.Bytes,
+		})
+	}
+	for _, f := range r.Files {
+		if f.Cause == growth.CauseFilesystem || f.Cause == growth.CauseFreed {
+			continue
+		}
+		row := web.FileGrowth{Path: f.Path, Bytes: f.Bytes, FileBytes: f.FileSize, Cause: string(f.Cause)}
+		if f.Relation != nil {
+			row.Relation = f.Relation.String()
+		}
+		g.Files = append(g.Files, row)
+	}
+	return g
+}
+
+func (v *sessionView) SetLimit(_ context.Context, bytes int64) error {
+	return v.Session.SetLimit(bytes)
+}
+
+func (v *sessionView) Checkpoints(context.Context) ([]web.Checkpoint, error) {
+	layers, err := v.Layers()
+	if err != nil {
+		return nil, err
+	}
+	list := []web.Checkpoint{}
+	for _, l := range layers {
+		if l.Sealed {
+			list = append(list, webCheckpoint(l))
+		}
+	}
+	return list, nil
+}
+
+func webCheckpoint(l cow.LayerInfo) web.Checkpoint {
+	c := web.Checkpoint{ID: l.ID.String(), Name: l.Name, CreatedAt: l.SealedAt, OverlayBytes: l.Allocated}
+	if l.Parent != (cow.LayerID{}) {
+		c.Parent = l.Parent.String()
+	}
+	return c
+}
+
+func (v *sessionView) Checkpoint(ctx context.Context, name string) (web.Checkpoint, error) {
+	id, err := v.Session.Checkpoint(ctx, name)
+	if err != nil {
+		return web.Checkpoint{}, fmt.Errorf("%w: %w", web.ErrConflict, err)
+	}
+	layers, err := v.Layers()
+	if err != nil {
+		return web.Checkpoint{}, err
+	}
+	for _, l := range layers {
+		if l.ID == id {
+			return webCheckpoint(l), nil
+		}
+	}
+	return web.Checkpoint{ID: id.String(), Name: name, CreatedAt: time.Now()}, nil
+}
+
+// Fork is not there yet: it needs a second attachment over the same layers.
+func (v *sessionView) Fork(context.Context, web.ForkOptions) (web.Session, error) {
+	return nil, web.ErrNotSupported
+}
+
+func (v *sessionView) DSN(database string) (string, error) {
+	server, err := v.Server()
+	if err != nil {
+		return "", web.ErrNotReady
+	}
+	return server.DSN(database), nil
+}

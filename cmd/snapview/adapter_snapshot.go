@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/web"
+)
+
+// Snapshot shows what the backup is and what preflight found.
+func (v *sessionView) Snapshot(context.Context) (web.Snapshot, error) {
+	snap := v.Session.Info().Snapshot
+	if snap == nil {
+		return web.Snapshot{}, web.ErrNotReady
+	}
+	out := webSnapshot(snap)
+	if server, err := v.Server(); err == nil {
+		for _, change := range server.Changes() {
+			out.Changes = append(out.Changes, web.Change{What: change, Why: "so that it starts here, in the overlay only"})
+		}
+	}
+	return out, nil
+}
+
+// webSnapshot shows a backup in the words of the API.
+func webSnapshot(snap *snapshot.Snapshot) web.Snapshot {
+	id := &snap.Identity
+	out := web.Snapshot{
+		Reference: snap.Ref, Kind: string(snap.Kind), Major: id.PGVersion,
+		SystemIdentifier: strconv.FormatUint(id.SystemID, 10), Timeline: int64(id.Timeline),
+		CheckpointLSN: lsn(id.CheckpointLSN), RedoLSN: lsn(id.RedoLSN),
+		BackupStartedAt: timeOrNil(id.StartTime), ClusterState: id.State.String(), Label: id.LabelName,
+		Bytes: snap.Size.Bytes, Files: int64(snap.Size.Files),
+		Facts: []web.Fact{}, Warnings: []web.Warning{}, Changes: []web.Change{}, Settings: []web.Setting{},
+	}
+	for _, t := range snap.Tablespaces {
+		out.Tablespaces = append(out.Tablespaces, web.Tablespace{OID: t.OID, Location: t.Original, Bytes: t.Bytes})
+	}
+	for _, c := range snap.Checks {
+		switch c.Outcome {
+		case snapshot.Warn, snapshot.Refuse:
+			severity := web.SeverityWarning
+			if c.Outcome == snapshot.Refuse {
+				severity = web.SeverityDanger
+			}
+			out.Warnings = append(out.Warnings, web.Warning{Code: c.Name, Severity: severity, Title: c.Detail, Hint: c.Remedy})
+		default:
+			out.Facts = append(out.Facts, web.Fact{Name: c.Name, Value: c.Detail})
+		}
+	}
+	for _, s := range snap.Settings {
+		out.Settings = append(out.Settings, web.Setting{Name: s.Name, Value: s.Value, File: s.File})
+	}
+	return out
+}
+
+func lsn(l snapshot.LSN) string {
+	if l == 0 {
+		return ""
+	}
+	return l.String()
+}
+
+// moment says in words which moment of the cluster's life is shown.
+func moment(snap *snapshot.Snapshot) string {
+	id := &snap.Identity
+	switch {
+	case !id.StopTime.IsZero():
+		return "end of the backup, " + id.StopTime.UTC().Format(time.DateTime) + " UTC"
+	case id.EndLSN != 0:
+		return fmt.Sprintf("end of the backup, LSN %s", id.EndLSN)
+	case !id.StartTime.IsZero():
+		return "end of the backup begun " + id.StartTime.UTC().Format(time.DateTime) + " UTC"
+	case id.CheckpointLSN != 0:
+		return fmt.Sprintf("end of its WAL, after LSN %s", id.CheckpointLSN)
+	}
+	return "end of its WAL"
+}

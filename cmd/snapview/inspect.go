@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/sources"
+)
+
+func (a *app) inspectCommand() *cobra.Command {
+	f := &openFlags{}
+	var settings bool
+	c := &cobra.Command{
+		Use:   "inspect REF",
+		Short: "What a backup is, whether it will open, and what will be changed for that",
+		Long: `Reads what a backup says of itself and checks whether it can be opened, without
+opening it. Needs no root. Exits 0 if it can, 4 if it is refused as unsafe, 3 if
+it is no backup or is damaged.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.inspect(c.Context(), args[0], f, settings)
+		},
+	}
+	c.Flags().BoolVar(&settings, "settings", false, "also list the source host's settings and what becomes of them")
+	f.backupFlags(c)
+	return c
+}
+
+func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings bool) error {
+	opts, err := f.snapshotOptions()
+	if err != nil {
+		return err
+	}
+	snap, err := sources.Open(ctx, ref, opts)
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	if a.json {
+		if err := a.printInspectJSON(snap); err != nil {
+			return err
+		}
+	} else {
+		a.printIdentity(snap)
+		a.printChecks(snap.Checks)
+		if settings {
+			a.printSettings(snap.Settings)
+		}
+	}
+	if err := snap.Err(); err != nil {
+		return err
+	}
+	if !a.json {
+		fmt.Fprintf(a.out, "\nit can be opened: snapview open %s\n", ref)
+	}
+	return nil
+}
+
+func (a *app) printInspectJSON(snap *snapshot.Snapshot) error {
+	report := map[string]any{
+		"ref": snap.Ref, "kind": snap.Kind, "identity": snap.Identity, "tablespaces": snap.Tablespaces,
+		"size": snap.Size, "checks": snap.Checks, "settings": snap.Settings,
+		"read_bytes": snap.BytesRead(), "opens": snap.Err() == nil,
+	}
+	return printJSON(a.out, report)
+}
+
+func (a *app) printIdentity(snap *snapshot.Snapshot) {
+	id := &snap.Identity
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(a.out, "%-12s %s\n", name, value)
+		}
+	}
+	line("backup", snap.Ref)
+	line("kind", string(snap.Kind))
+	line("postgresql", strconv.Itoa(id.PGVersion))
+	line("system id", strconv.FormatUint(id.SystemID, 10))
+	line("label", id.LabelName)
+	line("moment", moment(snap))
+	line("timeline", strconv.FormatUint(uint64(id.Timeline), 10))
+	line("wal", walRange(id))
+	if !id.StartTime.IsZero() {
+		line("started", id.StartTime.UTC().Format(time.RFC3339))
+	}
+	line("state", id.State.String())
+	line("size", fmt.Sprintf("%s in %d files", size(snap.Size.Bytes), snap.Size.Files))
+	for _, t := range snap.Tablespaces {
+		line("tablespace", fmt.Sprintf("%d, %s in %d files, was at %s", t.OID, size(t.Bytes), t.Files, t.Original))
+	}
+	line("read", size(snap.BytesRead())+" to find this out")
+}
+
+func walRange(id *snapshot.Identity) string {
+	if id.StartLSN == 0 {
+		return ""
+	}
+	if id.EndLSN == 0 {
+		return "from " + id.StartLSN.String()
+	}
+	return id.StartLSN.String() + " to " + id.EndLSN.String()
+}
+
+func (a *app) printChecks(checks []snapshot.Check) {
+	if len(checks) > 0 {
+		fmt.Fprintln(a.out)
+	}
+	for _, c := range checks {
+		fmt.Fprintf(a.out, "%-6s  %-14s %s\n", c.Outcome, c.Name, c.Detail)
+		if c.Remedy != "" {
+			fmt.Fprintf(a.out, "        %-14s -> %s\n", "", c.Remedy)
+		}
+	}
+}
+
+func (a *app) printSettings(settings []snapshot.Setting) {
+	fmt.Fprintln(a.out)
+	for _, s := range settings {
+		effect := s.Effect
+		if effect == "" {
+			effect = "not carried over"
+		}
+		fmt.Fprintf(a.out, "%s:%d  %s = %s  (%s)\n", s.File, s.Line, s.Name, s.Value, effect)
+	}
+}

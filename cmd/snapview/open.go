@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snapview/snapview/session"
+	"github.com/snapview/snapview/web"
+)
+
+// closeTime is how long a session may take to come down before the command
+// gives up and says what is left.
+const closeTime = 90 * time.Second
+
+func (a *app) openCommand() *cobra.Command {
+	f := &openFlags{}
+	var listen, database string
+	c := &cobra.Command{
+		Use:   "open REF",
+		Short: "Open a backup and look inside: browser, SQL, psql",
+		Long: `Opens a backup and serves it until Ctrl-C, which tears everything down.
+
+It prints a URL for the browser, whose token works once, and a line for psql.
+The server behind them is a frozen hot standby: nobody can write to it. Nothing
+is restored and the backup is only read.`,
+		Example: `  snapview open /backups/2026-11-20
+  snapview open base.tar --db shop --max-overlay 5GiB --ttl 2h
+  snapview open /backups/2026-11-20 --json | jq -r 'select(.event == "ready").url'
+  ssh -L 8080:127.0.0.1:8080 dbhost sudo snapview open /backups/2026-11-20 --listen 127.0.0.1:8080`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.open(c.Context(), args[0], f, listen, database)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&database, "db", "", "database to begin with")
+	flags.StringVar(&listen, "listen", "127.0.0.1:0", "address of the page; port 0 takes a free one")
+	flags.StringVar(&f.psqlListen, "psql-listen", "127.0.0.1:0", "loopback address for psql and other clients; empty for none")
+	flags.StringVar(&f.nbdListen, "nbd-listen", "", "also export the disk by NBD on this loopback address")
+	flags.DurationVar(&f.ttl, "ttl", 0, "close after this time, such as 2h")
+	flags.DurationVar(&f.idle, "idle", 0, "close when nobody used it for this time")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log what goes on inside")
+	f.serverFlags(c)
+	f.backupFlags(c)
+	return c
+}
+
+func (a *app) open(ctx context.Context, ref string, f *openFlags, listen, database string) error {
+	if err := needsRoot(); err != nil {
+		return err
+	}
+	opts, err := a.options(ref, f)
+	if err != nil {
+		return err
+	}
+	s, err := session.New(opts)
+	if err != nil {
+		return err
+	}
+	pages, err := a.servePages(s, listen, database)
+	if err != nil {
+		return errors.Join(err, closeSession(s))
+	}
+	wait := a.follow(s, func() { a.printReady(s, pages, database) })
+	err = s.Start(ctx)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case <-s.Done():
+		}
+		err = errors.Join(closeSession(s), s.Err())
+	}
+	err = errors.Join(err, closeSession(s))
+	wait()
+	return errors.Join(err, pages.close())
+}
+
+// closeSession tears a session down in the time that there is. On a session
+// that is closed it does nothing.
+func closeSession(s *session.Session) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	return s.Close(ctx)
+}
+
+// pages is the web server of a session: the page on TCP for the browser, the
+// same API on the control socket for the other commands.
+type pages struct{ server *web.Server }
+
+// servePages serves a session's API on its control socket and, when an address
+// is given, the page on TCP.
+func (a *app) servePages(s *session.Session, listen, database string) (*pages, error) {
+	opts := web.Options{
+		Sessions: &sessionList{of: &sessionView{Session: s, database: database}},
+		Version:  web.Version{Version: versionString()},
+	}
+	if listen != "" {
+		var err error
+		if opts.Listener, err = net.Listen("tcp", listen); err != nil {
+			return nil, fmt.Errorf("the page cannot listen on %s: %w", listen, err)
+		}
+	}
+	server, err := web.New(opts)
+	if err != nil {
+		return nil, err
+	}
+	p := &pages{server}
+	control, err := net.Listen("unix", s.ControlSocket())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listening on the control socket: %w", err), p.close())
+	}
+	if err := os.Chmod(s.ControlSocket(), 0o600); err != nil {
+		return nil, errors.Join(err, control.Close(), p.close())
+	}
+	go server.ServeControl(control) //nolint:errcheck // it ends with close
+	if opts.Listener != nil {
+		go server.Serve() //nolint:errcheck // it ends with close
+	}
+	return p, nil
+}
+
+// close lets open pages hear of the end and stops the server.
+func (p *pages) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := p.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// printReady prints what a person needs next.
+func (a *app) printReady(s *session.Session, p *pages, database string) {
+	server, err := s.Server()
+	if err != nil {
+		return // it closed in the same instant
+	}
+	info, figures := s.Info(), s.Figures()
+	if database == "" && len(server.Databases()) > 0 {
+		database = server.Databases()[0]
+	}
+	link := p.server.NewLoginURL("/")
+	psql := psqlURL(info.PSQLAddr, server.Role(), server.Password(), database)
+	if a.json {
+		printJSON(a.out, map[string]any{ //nolint:errcheck // nobody left to tell
+			"event": "ready", "id": info.ID, "url": link, "psql": psql, "database": database,
+			"databases": server.Databases(), "postgres": info.Version,
+			"runner": info.Plan.Runner, "attachment": info.Method, "device": info.Device,
+			"read_bytes": figures.ReadBytes, "overlay_bytes": figures.OverlayBytes,
+			"backup_bytes": figures.BackupBytes, "nbd_socket": info.NBDSocket, "nbd_address": info.NBDAddr,
+			"writable": info.Writable,
+		})
+		return
+	}
+	out := a.out
+	fmt.Fprintf(out, "\n%s, PostgreSQL %s, session %s\n", info.Snapshot.Kind, info.Version, info.ID)
+	fmt.Fprintf(out, "read %s of the backup's %s, wrote %s to the overlay\n\n",
+		size(figures.ReadBytes), size(figures.BackupBytes), size(figures.OverlayBytes))
+	fmt.Fprintf(out, "  browser  %s\n", link)
+	if psql != "" {
+		fmt.Fprintf(out, "  psql     psql '%s'\n", psql)
+	}
+	if info.NBDAddr != "" {
+		fmt.Fprintf(out, "  nbd      nbd://%s/%s\n", info.NBDAddr, info.ID)
+	}
+	mode := "read-only: a frozen standby that the server itself lets nobody write to"
+	if info.Writable {
+		mode = "writable: a scratch server; what is written goes to the overlay and is lost at the end"
+	}
+	fmt.Fprintf(out, "\n%s\nCtrl-C tears it down; the backup is never written.\n", mode)
+}
+
+// psqlURL is a connection URI for the endpoint, empty when there is none.
+func psqlURL(address, role, password, database string) string {
+	if address == "" {
+		return ""
+	}
+	u := url.URL{Scheme: "postgresql", User: url.UserPassword(role, password), Host: address, Path: "/" + database}
+	return u.String()
+}
