@@ -38,6 +38,11 @@ type conn struct {
 	turn    turn
 	current *reader
 
+	// stuck counts the requests, by kind, with which a reader was relieved.
+	// While there is one, others of its kind go to the workers, so that no
+	// second reader gets stuck in the same way.
+	stuck [2]atomic.Int32
+
 	pending atomic.Int64  // requests taken from the client and not answered yet
 	drained chan struct{} // closed when the reading has ended and pending is 0
 	ended   atomic.Bool   // the reading has ended

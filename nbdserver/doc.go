@@ -30,7 +30,8 @@
 //     a backup out of reach) is noticed by the server's watcher within a few
 //     milliseconds. It takes the role of reader away from the stuck goroutine
 //     and gives it to a new one, which sends what the batch holds so far and
-//     reads on. The stuck goroutine answers its own request when it is done.
+//     reads on. The stuck goroutine answers its own request when it is done;
+//     until then others of its kind (reading, changing) go to the workers.
 //
 // Everything else (large requests, FLUSH, FUA, TRIM ...) goes to the
 // connection's workers, a bounded number started on demand, and is answered in

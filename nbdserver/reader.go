@@ -13,14 +13,17 @@ const (
 	// inputSize is how much of a client's stream is read at once, in bytes:
 	// some thirty pipelined WRITEs of 4 KiB.
 	inputSize = 128 << 10
-	// batchSize is how many bytes of replies are gathered before they are
-	// sent although more requests are waiting.
-	batchSize = 256 << 10
+	// batchEnough is how many bytes of replies are gathered before they are
+	// sent although more requests are waiting: enough to make the system
+	// call cheap, and the client has something to do meanwhile.
+	batchEnough = 64 << 10
+	batchSize   = batchEnough + inlineMax + 4<<10
 	// inlineMax is the largest request in bytes that the reader executes
 	// itself while others are waiting behind it.
-	inlineMax = 16 << 10
-	// inlineSlow is how long an operation may take before the reader leaves
-	// the next inlineBackoff ones to the workers.
+	inlineMax = 64 << 10
+	// inlineSlow is how long an operation may take (and a microsecond more
+	// for every KiB) before the reader leaves the next inlineBackoff ones to
+	// the workers.
 	inlineSlow    = 150 * time.Microsecond
 	inlineBackoff = 32
 	// requestMemory is what a request without payload counts in the budget.
@@ -36,6 +39,7 @@ type reader struct {
 	batch    []byte    // replies not sent yet
 	reply    request   // how the batch goes through the outbox
 	backoff  int       // requests to leave to the workers
+	kind     int       // of the request being executed, see conn.stuck
 	now      time.Time // the last look at the clock
 	deadline time.Time // for reading, as last set
 }
@@ -76,6 +80,7 @@ func (c *conn) relieve(v uint64) {
 	// lies behind old.batch, and the payload before old.r.
 	old := c.current
 	c.pending.Add(1) // its request; the role's one passes on
+	c.stuck[old.kind].Add(1)
 	rd := newReader(c)
 	rd.w = copy(rd.in, old.in[old.r:old.w])
 	rd.batch = append(make([]byte, 0, batchSize), old.batch...)
@@ -115,7 +120,7 @@ func (rd *reader) next() (relieved bool, err error) {
 		if err := rd.need(int(q.payload()), waitPayload); err != nil {
 			return false, err
 		}
-		if rd.backoff == 0 || rd.alone(int(q.payload())) {
+		if c := rd.c; c.stuck[q.kind()].Load() == 0 && (rd.backoff == 0 || rd.alone(int(q.payload()))) {
 			return rd.inline(&q), nil
 		}
 	}
@@ -147,7 +152,8 @@ func (rd *reader) inline(q *request) (relieved bool) {
 	rd.r += len(payload)
 	room := rd.batch[len(rd.batch):cap(rd.batch)]
 
-	v := rd.begin()
+	kind := q.kind()
+	v := rd.begin(kind)
 	var reply []byte
 	var errno uint32
 	if q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ {
@@ -161,28 +167,32 @@ func (rd *reader) inline(q *request) (relieved bool) {
 		reply = c.appendReply(room[:0], q.cmd, errno, q.cookie)
 	}
 	if !c.turn.end(v) {
+		c.stuck[kind].Add(-1)
 		late := requestPool.Get().(*request)
 		late.out = reply
 		c.out.send(late)
 		return true
 	}
 	rd.batch = rd.batch[:len(rd.batch)+len(reply)]
-	rd.judge()
+	rd.judge(q.n)
+	if len(rd.batch) >= batchEnough {
+		rd.flush()
+	}
 	return false
 }
 
 // begin begins a turn in which the goroutine may be relieved.
-func (rd *reader) begin() uint64 {
-	rd.c.current = rd
+func (rd *reader) begin(kind int) uint64 {
+	rd.c.current, rd.kind = rd, kind
 	v := rd.c.turn.begin()
 	rd.c.srv.watch.rouse()
 	return v
 }
 
-// judge looks how long the turn took.
-func (rd *reader) judge() {
+// judge looks how long the turn for n bytes took.
+func (rd *reader) judge(n int64) {
 	now := time.Now()
-	if now.Sub(rd.now) > inlineSlow {
+	if now.Sub(rd.now) > inlineSlow+time.Duration(n>>10)*time.Microsecond {
 		rd.backoff = inlineBackoff
 	}
 	rd.now = now
@@ -230,9 +240,11 @@ func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 	}
 	if rd.w == rd.r && c.pending.Load() == 2 {
 		rd.flush()
-		v := rd.begin()
+		kind := q.kind()
+		v := rd.begin(kind)
 		c.execute(q)
 		if relieved = !c.turn.end(v); relieved {
+			c.stuck[kind].Add(-1)
 			c.pending.Add(-1) // counted here and by relieve
 		}
 		c.out.send(q)
@@ -256,6 +268,7 @@ func (rd *reader) flush() {
 	<-rd.reply.done
 	rd.reply.out = nil
 	rd.batch = rd.batch[:0]
+	rd.now = time.Now() // sending is not the device's time
 }
 
 // What a read from the client waits for, which decides about deadlines.

@@ -66,6 +66,14 @@ func (q *request) changes() bool {
 	return false
 }
 
+// kind is 1 for commands that change and 0 for those that read.
+func (q *request) kind() int {
+	if q.changes() {
+		return 1
+	}
+	return 0
+}
+
 // validate returns the error with which the request is refused, or 0.
 func (c *conn) validate(q *request) uint32 {
 	const einval = protocol.TRANSMISSION_ERROR_EINVAL
