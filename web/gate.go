@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -27,9 +28,10 @@ type gate struct {
 // does not exist yet when that is parsed.
 const statementName = "snapview_statement"
 
-// openGate connects as the reader, begins, prepares and refuses. Errors are
-// Problems or map to one by problemOf. Close must be called on a gate.
-func (s *Server) openGate(ctx context.Context, session Session, database, sql string, notice func(*pgconn.Notice)) (*gate, error) {
+// openGate connects as the reader, begins, prepares and refuses. params are
+// settings of the connection. Errors are Problems or map to one by problemOf.
+// close must be called on a gate.
+func (s *Server) openGate(ctx context.Context, session Session, database, sql string, params map[string]string, notice func(*pgconn.Notice)) (*gate, error) {
 	if strings.ContainsRune(sql, 0) {
 		return nil, badRequest("the statement holds a zero byte, which ends a message to PostgreSQL")
 	}
@@ -43,6 +45,7 @@ func (s *Server) openGate(ctx context.Context, session Session, database, sql st
 		return nil, fmt.Errorf("the session's connection string for database %q cannot be parsed", database)
 	}
 	setUp(config)
+	maps.Copy(config.RuntimeParams, params)
 	config.MaxProtocolMessageBodyLen = s.opts.MaxValueBytes
 	if notice != nil {
 		config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notice(n) }
@@ -82,10 +85,11 @@ func (g *gate) prepare(ctx context.Context) error {
 	return nil
 }
 
-// run executes the statement, with every value as text.
-func (g *gate) run(ctx context.Context) *pgconn.ResultReader {
+// run executes the statement, with every value as text unless formats say
+// otherwise (1 is binary; one for each column, or one for all).
+func (g *gate) run(ctx context.Context, formats ...int16) *pgconn.ResultReader {
 	g.drained = false
-	return g.conn.ExecPrepared(ctx, statementName, nil, nil, nil)
+	return g.conn.ExecPrepared(ctx, statementName, nil, nil, formats)
 }
 
 // resultColumn describes a column of a result.

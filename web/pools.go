@@ -16,8 +16,8 @@ import (
 const catalogTimeout = time.Minute
 
 // pools keeps one small pool of connections per session and database for the
-// statements that this package writes itself: the catalogue and pages of rows.
-// A statement of a user never runs on them (gate.go).
+// statements on the catalogue, which this package writes itself. Rows are never
+// read on them (gate.go).
 type pools struct {
 	mu     sync.Mutex
 	open   map[poolKey]*pool
@@ -59,10 +59,6 @@ func (p *pools) get(session Session, database string) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("the session's connection string for database %q cannot be parsed", database)
 	}
 	setUp(&config.ConnConfig.Config)
-	// The order of a scan without ORDER BY must be that of the file, every
-	// time: pages by ctid and by offset rely on it.
-	config.ConnConfig.RuntimeParams["synchronize_seqscans"] = "off"
-	config.ConnConfig.RuntimeParams["max_parallel_workers_per_gather"] = "0"
 	config.MaxConns, config.MinConns = 6, 0
 	config.MaxConnIdleTime = time.Minute
 	config.HealthCheckPeriod = 30 * time.Second

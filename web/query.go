@@ -155,7 +155,7 @@ var errClientGone = errors.New("the client is gone")
 // is never nil.
 func (s *Server) stream(ctx context.Context, session Session, database, sql string, run *running, frames *frameWriter, maxRows int64, end *queryEnd) (release func(), err error) {
 	release = func() {}
-	g, err := s.openGate(ctx, session, database, sql, func(n *pgconn.Notice) {
+	g, err := s.openGate(ctx, session, database, sql, nil, func(n *pgconn.Notice) {
 		_ = frames.frame(map[string]any{"notice": noticeFrame{n.SeverityUnlocalized, validText(n.Message), n.Code, validText(n.Hint)}})
 	})
 	if err != nil {

@@ -1,0 +1,103 @@
+package web
+
+import (
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+)
+
+// getCell sends one value in full. Whatever the bytes look like, they go out
+// as plain text or as a download, so that nothing in a backup runs in a
+// browser.
+func (s *Server) getCell(c echo.Context) error {
+	session, q, err := s.rowQuery(c)
+	if err != nil {
+		return err
+	}
+	n, err := intParam(c, "column", 0, 1, 32767)
+	if err != nil {
+		return err
+	}
+	col := q.rel.column(n)
+	if col == nil || q.key == "" {
+		return badRequest("column and key must name a value of the relation")
+	}
+	download, err := boolParam(c, "download")
+	if err != nil {
+		return err
+	}
+	binary := col.BaseOID == oidBytea
+	switch as := c.QueryParam("as"); {
+	case as == "text":
+		binary = false
+	case as == "binary" && !binary:
+		return badRequest("only a bytea can be had as binary")
+	case as != "" && as != "binary":
+		return badRequest("as must be text or binary")
+	}
+	where, err := q.conditions()
+	if err != nil {
+		return err
+	}
+	var formats []int16
+	if binary {
+		formats = []int16{1}
+	}
+	found := false
+	sql := "SELECT " + quoteName(col.Name) + " FROM " + q.rel.from() + whereClause(where)
+	err = s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
+		found = true
+		return false, sendCell(c, q.rel, col, values[0], binary, download)
+	}, formats...)
+	if err == nil && !found {
+		return problem(http.StatusNotFound, "row-not-found", "there is no row with this key")
+	}
+	return err
+}
+
+func sendCell(c echo.Context, rel *relation, col *column, value []byte, binary, download bool) error {
+	h := c.Response().Header()
+	h.Set("Cache-Control", "private, max-age=3600") // a backup does not change
+	if value == nil {
+		return c.NoContent(http.StatusNoContent)
+	}
+	contentType, ext := "text/plain; charset=utf-8", ".txt"
+	if binary {
+		contentType, ext = "application/octet-stream", ".bin"
+		media := http.DetectContentType(value)
+		h.Set("X-Snapview-Media-Type", media)
+		if exts, err := mime.ExtensionsByType(media); err == nil && len(exts) > 0 && media != "application/octet-stream" {
+			ext = exts[0]
+		}
+	}
+	if binary || download {
+		h.Set("Content-Disposition", attachment(rel.Name+"-"+col.Name+ext))
+	}
+	h.Set("Content-Length", strconv.Itoa(len(value)))
+	return c.Blob(http.StatusOK, contentType, value)
+}
+
+// attachment returns a Content-Disposition for a file name that may hold
+// anything; names that are not ASCII go as RFC 6266 says.
+func attachment(name string) string {
+	clean := make([]rune, 0, len(name))
+	for _, r := range validText(name) {
+		switch {
+		case r < 0x20 || r == 0x7f || (r >= 0x80 && r < 0xa0):
+			// Control characters.
+		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f:
+			// Marks that turn the direction of writing, and so hide what a
+			// name ends in.
+		case r == '/' || r == '\\' || r == ':' || r == '"' || r == '<' || r == '>' || r == '|' || r == '?' || r == '*':
+			clean = append(clean, '_')
+		default:
+			clean = append(clean, r)
+		}
+	}
+	if v := mime.FormatMediaType("attachment", map[string]string{"filename": firstRunes(string(clean), 150)}); v != "" {
+		return v
+	}
+	return "attachment"
+}

@@ -1,0 +1,376 @@
+package web
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A rowQuery is a page of a relation's rows: it writes the statements for it,
+// with values as quoted literals, so that what runs is what the page can show.
+type rowQuery struct {
+	rel     *relation
+	filters []filter
+	order   []orderTerm // asked for; the key is added by terms
+	limit   int
+	cut     int // characters
+	after   *rowCursor
+	key     string // only this row; empty: all
+}
+
+type filter struct {
+	column *column
+	op     string
+	value  string
+}
+
+type orderTerm struct {
+	expr    string // quoted
+	sqlType string // that a literal is cast to
+	notNull bool
+	desc    bool
+}
+
+// A rowCursor is where a page ends: the values of the order's terms in its
+// last row (nil for NULL), or how many rows came before.
+type rowCursor struct {
+	Values []*string `json:"v,omitempty"`
+	Offset int64     `json:"o,omitempty"`
+}
+
+var (
+	filterForm = regexp.MustCompile(`(?s)^([0-9]{1,5})\.(eq|ne|lt|le|gt|ge|like|ilike|contains|null|notnull)(?:\.(.*))?$`)
+	orderForm  = regexp.MustCompile(`^([0-9]{1,5})\.(asc|desc)$`)
+)
+
+func (r *relation) parseFilters(list []string) ([]filter, error) {
+	var out []filter
+	for _, text := range list {
+		m := filterForm.FindStringSubmatch(text)
+		if m == nil {
+			return nil, badRequest("filter " + strconv.Quote(text) + " is not NUMBER.OPERATOR.VALUE")
+		}
+		n, _ := strconv.Atoi(m[1])
+		c := r.column(n)
+		if c == nil {
+			return nil, badRequest("filter " + strconv.Quote(text) + ": there is no column " + m[1])
+		}
+		if strings.ContainsRune(m[3], 0) {
+			return nil, badRequest("a filter's value holds a zero byte, which no value in PostgreSQL does")
+		}
+		out = append(out, filter{column: c, op: m[2], value: m[3]})
+	}
+	return out, nil
+}
+
+func (r *relation) parseOrder(list []string) ([]orderTerm, error) {
+	var out []orderTerm
+	for _, text := range list {
+		m := orderForm.FindStringSubmatch(text)
+		if m == nil {
+			return nil, badRequest("order " + strconv.Quote(text) + " is not NUMBER.asc or NUMBER.desc")
+		}
+		n, _ := strconv.Atoi(m[1])
+		c := r.column(n)
+		if c == nil {
+			return nil, badRequest("order " + strconv.Quote(text) + ": there is no column " + m[1])
+		}
+		out = append(out, orderTerm{expr: quoteName(c.Name), sqlType: c.Type, notNull: c.NotNull, desc: m[2] == "desc"})
+	}
+	return out, nil
+}
+
+func (r *relation) from() string { return quoteName(r.Schema, r.Name) }
+
+// terms is the whole order: what was asked for, and then what tells rows
+// apart, so that it is total.
+func (q *rowQuery) terms() []orderTerm {
+	terms := append([]orderTerm{}, q.order...)
+	switch q.rel.Paging {
+	case pagingKey:
+		for _, k := range q.rel.key {
+			term := orderTerm{expr: quoteName(k.Name), sqlType: k.Type, notNull: true}
+			if !hasTerm(terms, term.expr) {
+				terms = append(terms, term)
+			}
+		}
+	case pagingCTID:
+		terms = append(terms, orderTerm{expr: "ctid", sqlType: "pg_catalog.tid", notNull: true})
+	case pagingOffset:
+	}
+	return terms
+}
+
+func hasTerm(terms []orderTerm, expr string) bool {
+	for _, t := range terms {
+		if t.expr == expr {
+			return true
+		}
+	}
+	return false
+}
+
+func (t orderTerm) literal(value string) string { return quoteText(value) + "::" + t.sqlType }
+
+// conditions returns the WHERE clause's parts but for the cursor's.
+func (q *rowQuery) conditions() ([]string, error) {
+	var out []string
+	for _, f := range q.filters {
+		out = append(out, f.sql())
+	}
+	if q.key != "" {
+		where, err := q.rel.keyCondition(q.key)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, where)
+	}
+	return out, nil
+}
+
+func (f filter) sql() string {
+	name := quoteName(f.column.Name)
+	literal := quoteText(f.value) + "::" + f.column.Type
+	if noEquality[f.column.BaseOID] {
+		name += "::text"
+		literal = quoteText(f.value)
+	}
+	switch f.op {
+	case "eq":
+		return name + " = " + literal
+	case "ne":
+		return name + " IS DISTINCT FROM " + literal
+	case "lt":
+		return name + " < " + literal
+	case "le":
+		return name + " <= " + literal
+	case "gt":
+		return name + " > " + literal
+	case "ge":
+		return name + " >= " + literal
+	case "like":
+		return name + "::text LIKE " + quoteText(f.value)
+	case "ilike":
+		return name + "::text ILIKE " + quoteText(f.value)
+	case "contains":
+		return "strpos(lower(" + name + "::text), lower(" + quoteText(f.value) + ")) > 0"
+	case "null":
+		return name + " IS NULL"
+	default: // filterForm lets nothing else through
+		return name + " IS NOT NULL"
+	}
+}
+
+// Types of values, by the OIDs that PostgreSQL fixes (pg_type.dat).
+const (
+	oidBool    = 16
+	oidBytea   = 17
+	oidInt8    = 20
+	oidInt2    = 21
+	oidInt4    = 23
+	oidText    = 25
+	oidOID     = 26
+	oidJSON    = 114
+	oidXML     = 142
+	oidFloat4  = 700
+	oidFloat8  = 701
+	oidBpchar  = 1042
+	oidVarchar = 1043
+	oidNumeric = 1700
+	oidJSONB   = 3802
+)
+
+// noEquality are types that can only be compared as text.
+var noEquality = map[uint32]bool{oidJSON: true, oidXML: true}
+
+// notCut are types of variable length whose values are always short enough, or
+// whose cast to text differs from what they print.
+var notCut = map[uint32]bool{
+	oidBpchar: true, oidNumeric: true,
+	869: true, 650: true, // inet, cidr
+	1560: true, // bit
+}
+
+// cell returns the expressions for a value, cut to n characters, and for its
+// length in bytes where that is more than n (else NULL). length is empty for
+// values that are never cut.
+func (c *column) cell(n int) (value, length string) {
+	name := quoteName(c.Name)
+	switch {
+	case c.BaseLen != -1 || notCut[c.BaseOID]:
+		return name, ""
+	case c.BaseOID == oidBytea:
+		return fmt.Sprintf("substring(%s from 1 for %d)", name, n),
+			fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN octet_length(%[1]s) END", name, n)
+	case c.BaseOID == oidText || c.BaseOID == oidVarchar:
+		// Neither octet_length nor left reads all of a long value.
+	default:
+		name += "::text"
+	}
+	return fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN left(%[1]s, %[2]d) ELSE %[1]s END", name, n),
+		fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN octet_length(%[1]s) END", name, n)
+}
+
+// A rowLayout says what the columns of a page's statement are: first the cells
+// (with lengths behind those that may be cut), then the key, then the order's
+// terms.
+type rowLayout struct {
+	cells []cellPlace
+	key   []int
+	terms []int
+}
+
+type cellPlace struct {
+	value, length int // length is -1 when there is none
+	bytea         bool
+}
+
+// sql returns the statement for a page with one row more than the limit.
+func (q *rowQuery) sql() (string, rowLayout, error) {
+	var list []string
+	var layout rowLayout
+	add := func(expr string) int {
+		list = append(list, expr)
+		return len(list) - 1
+	}
+	for i := range q.rel.Columns {
+		c := &q.rel.Columns[i]
+		value, length := c.cell(q.cut)
+		place := cellPlace{value: add(value), length: -1, bytea: c.BaseOID == oidBytea}
+		if length != "" {
+			place.length = add(length)
+		}
+		layout.cells = append(layout.cells, place)
+	}
+	switch q.rel.Paging {
+	case pagingKey:
+		for _, k := range q.rel.key {
+			layout.key = append(layout.key, add(quoteName(k.Name)))
+		}
+	case pagingCTID:
+		layout.key = append(layout.key, add("ctid"))
+	case pagingOffset:
+	}
+	terms := q.terms()
+	for _, t := range terms {
+		layout.terms = append(layout.terms, add(t.expr))
+	}
+	where, err := q.conditions()
+	if err != nil {
+		return "", layout, err
+	}
+	if q.after != nil && q.rel.Paging != pagingOffset {
+		after, err := afterCondition(terms, q.after.Values)
+		if err != nil {
+			return "", layout, err
+		}
+		where = append(where, after)
+	}
+	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + q.rel.from() + whereClause(where) + q.orderClause(terms) +
+		" LIMIT " + strconv.Itoa(q.limit+1)
+	if q.after != nil && q.rel.Paging == pagingOffset {
+		sql += " OFFSET " + strconv.FormatInt(max(q.after.Offset, 0), 10)
+	}
+	return sql, layout, nil
+}
+
+// orderClause leaves out the order by ctid alone: a scan of the whole file is
+// in that order by itself (synchronize_seqscans is off, and so are parallel
+// scans), and sorting would read all of it for the first page. With a filter
+// an index may be used, whose order is another.
+func (q *rowQuery) orderClause(terms []orderTerm) string {
+	if len(terms) == 0 || (q.rel.Paging == pagingCTID && len(q.order) == 0 && len(q.filters) == 0) {
+		return ""
+	}
+	var list []string
+	for _, t := range terms {
+		dir := ""
+		if t.desc {
+			dir = " DESC"
+		}
+		list = append(list, t.expr+dir)
+	}
+	return " ORDER BY " + strings.Join(list, ", ")
+}
+
+func whereClause(parts []string) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(parts, " AND ")
+}
+
+// plainSQL is the statement as a person would write it, for the editor.
+func (q *rowQuery) plainSQL() (string, error) {
+	where, err := q.conditions()
+	if err != nil {
+		return "", err
+	}
+	terms := q.terms()
+	if q.rel.Paging == pagingCTID && len(q.order) == 0 {
+		terms = nil
+	}
+	order := (&rowQuery{rel: q.rel, order: q.order, filters: q.filters}).orderClause(terms)
+	return "SELECT * FROM " + q.rel.from() + whereClause(where) + order + " LIMIT " + strconv.Itoa(q.limit), nil
+}
+
+// afterCondition says that a row comes after the one whose terms have these
+// values. NULLs are where PostgreSQL puts them: last going up, first going
+// down.
+func afterCondition(terms []orderTerm, values []*string) (string, error) {
+	if len(terms) != len(values) || len(terms) == 0 {
+		return "", badRequest("the cursor does not fit the order")
+	}
+	if sql, ok := rowComparison(terms, values); ok {
+		return sql, nil
+	}
+	var branches, same []string
+	for i, t := range terms {
+		v := values[i]
+		after := ""
+		switch {
+		case v == nil && t.desc:
+			after = t.expr + " IS NOT NULL"
+		case v == nil: // NULL is the last: nothing comes after it
+		case t.desc:
+			after = t.expr + " < " + t.literal(*v)
+		case t.notNull:
+			after = t.expr + " > " + t.literal(*v)
+		default:
+			after = "(" + t.expr + " > " + t.literal(*v) + " OR " + t.expr + " IS NULL)"
+		}
+		if after != "" {
+			branches = append(branches, "("+strings.Join(append(append([]string{}, same...), after), " AND ")+")")
+		}
+		if v == nil {
+			same = append(same, t.expr+" IS NULL")
+		} else {
+			same = append(same, t.expr+" = "+t.literal(*v))
+		}
+	}
+	if len(branches) == 0 {
+		return "false", nil
+	}
+	return "(" + strings.Join(branches, " OR ") + ")", nil
+}
+
+// rowComparison is the form that an index answers with one descent, for terms
+// without NULLs that all go the same way.
+func rowComparison(terms []orderTerm, values []*string) (string, bool) {
+	var left, right []string
+	for i, t := range terms {
+		if !t.notNull || values[i] == nil || t.desc != terms[0].desc {
+			return "", false
+		}
+		left, right = append(left, t.expr), append(right, t.literal(*values[i]))
+	}
+	op := " > "
+	if terms[0].desc {
+		op = " < "
+	}
+	if len(left) == 1 {
+		return left[0] + op + right[0], true
+	}
+	return "(" + strings.Join(left, ", ") + ")" + op + "(" + strings.Join(right, ", ") + ")", true
+}

@@ -1,0 +1,109 @@
+package web
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// ticketLife is how long a prepared export waits for its download.
+const ticketLife = 2 * time.Minute
+
+// maxTickets is how many wait at once.
+const maxTickets = 200
+
+// tickets are exports that were prepared by a POST and wait for the browser to
+// download them: a download is a plain GET, which must not carry a statement
+// in its address.
+type tickets struct {
+	mu   sync.Mutex
+	open map[queryKey]ticket
+}
+
+type ticket struct {
+	plan    *plannedExport
+	expires time.Time
+}
+
+func newTickets() *tickets { return &tickets{open: make(map[queryKey]ticket)} }
+
+func (t *tickets) add(key queryKey, plan *plannedExport) (time.Time, error) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for k, have := range t.open {
+		if now.After(have.expires) {
+			delete(t.open, k)
+		}
+	}
+	if len(t.open) >= maxTickets {
+		return time.Time{}, problem(http.StatusTooManyRequests, "busy", "too many exports wait to be downloaded")
+	}
+	expires := now.Add(ticketLife)
+	t.open[key] = ticket{plan, expires}
+	return expires, nil
+}
+
+func (t *tickets) take(key queryKey) *plannedExport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	have, ok := t.open[key]
+	delete(t.open, key)
+	if !ok || time.Now().After(have.expires) {
+		return nil
+	}
+	return have.plan
+}
+
+func (s *Server) createExport(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	var body exportRequest
+	if err := readBody(c, &body); err != nil {
+		return err
+	}
+	ctx, cancel := catalogContext(c)
+	defer cancel()
+	plan, err := s.planExport(ctx, session, c.Param("db"), body)
+	if err != nil {
+		return err
+	}
+	// Through the gate once without running it, to say what is wrong while
+	// the page can still show it.
+	g, err := s.openGate(ctx, session, plan.database, plan.sql, nil, nil)
+	if err != nil {
+		return problemOf(err, plan.SQL)
+	}
+	columns, err := g.columns(ctx)
+	g.close()
+	if err != nil {
+		return err
+	}
+	if err := s.findTarget(ctx, session, plan, columns); err != nil {
+		return err
+	}
+	key := queryKey{session.Info().ID, newSecret()[:22]}
+	expires, err := s.tickets.add(key, plan)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, map[string]any{
+		"id": key.id, "url": "/api/v1/sessions/" + key.session + "/exports/" + key.id, "expiresAt": expires.UTC(),
+	})
+}
+
+func (s *Server) downloadExport(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	plan := s.tickets.take(queryKey{session.Info().ID, c.Param("eid")})
+	if plan == nil {
+		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
+	}
+	return s.export(c, session, plan)
+}
