@@ -71,9 +71,7 @@ func (c *conn) serve() error {
 		}
 		return fmt.Errorf("nbd handshake: %w", err)
 	}
-	if err := c.nc.SetDeadline(time.Time{}); err != nil {
-		return err
-	}
+	c.nc.SetDeadline(time.Time{}) //nolint:errcheck // fails only when closed, which reading tells better
 	c.out = &outbox{nc: c.rw, timeout: c.srv.opts.TransferTimeout, sent: c.sent}
 	c.srv.watch.add(c)
 	defer c.srv.watch.remove(c)
