@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// A row is one line of the table.
+type row struct {
+	rw    string // fio's
+	block int    // bytes
+	depth int    // per connection
+	conns int
+}
+
+// selectRows returns the rows in the order of measurement: reads first, since
+// writes change what the overlays hold.
+func selectRows(containing string) []row {
+	var all []row
+	for _, conns := range []int{1, 4} {
+		all = append(all,
+			row{"randread", 4 << 10, 1, conns},
+			row{"randread", 4 << 10, 32 / conns, conns},
+			row{"read", 64 << 10, 4, conns},
+			row{"read", 1 << 20, 4, conns})
+	}
+	for _, conns := range []int{1, 4} {
+		all = append(all,
+			row{"randwrite", 4 << 10, 1, conns},
+			row{"randwrite", 4 << 10, 32 / conns, conns},
+			row{"write", 64 << 10, 4, conns},
+			row{"write", 1 << 20, 4, conns})
+	}
+	return slices.DeleteFunc(all, func(r row) bool { return !strings.Contains(r.name(), containing) })
+}
+
+func (r row) name() string {
+	kind := map[string]string{
+		"randread": "random read", "randwrite": "random write",
+		"read": "sequential read", "write": "sequential write",
+	}[r.rw]
+	return fmt.Sprintf("%d KiB %s, depth %d, %d conn", r.block>>10, kind, r.depth*r.conns, r.conns)
+}
+
+func (r row) unit() string {
+	if r.block <= 4<<10 {
+		return "IOPS"
+	}
+	return "MiB/s"
+}
+
+// measure runs fio once.
+func measure(ctx context.Context, r row, uri string, c config) (float64, error) {
+	part := c.size / int64(r.conns)
+	args := []string{
+		"--name=j", "--ioengine=nbd", "--uri=" + uri, "--rw=" + r.rw,
+		fmt.Sprintf("--bs=%d", r.block), fmt.Sprintf("--iodepth=%d", r.depth),
+		fmt.Sprintf("--numjobs=%d", r.conns), "--thread", "--group_reporting",
+		fmt.Sprintf("--size=%d", part), fmt.Sprintf("--offset_increment=%d", part),
+		"--time_based", fmt.Sprintf("--runtime=%dms", c.runtime.Milliseconds()),
+		"--randrepeat=0", "--output-format=json",
+	}
+	out, err := exec.CommandContext(ctx, "fio", args...).Output()
+	if err != nil {
+		return 0, fmt.Errorf("fio: %w: %s", err, lastLines(out))
+	}
+	if i := strings.IndexByte(string(out), '{'); i > 0 {
+		out = out[i:] // fio prints warnings in front
+	}
+	var doc struct {
+		Jobs []struct {
+			Error       int
+			Read, Write struct {
+				IOPS float64 `json:"iops"`
+				BW   float64 `json:"bw_bytes"`
+			}
+		}
+	}
+	if err := json.Unmarshal(out, &doc); err != nil || len(doc.Jobs) != 1 || doc.Jobs[0].Error != 0 {
+		return 0, fmt.Errorf("fio: unusable result: %v: %s", err, lastLines(out))
+	}
+	side := doc.Jobs[0].Read
+	if strings.HasSuffix(r.rw, "write") {
+		side = doc.Jobs[0].Write
+	}
+	if r.unit() == "IOPS" {
+		return side.IOPS, nil
+	}
+	return side.BW / (1 << 20), nil
+}
+
+func lastLines(b []byte) string {
+	s := strings.TrimSpace(string(b))
+	return s[max(0, len(s)-300):]
+}
+
+// results collects the values of every row and server.
+type results struct {
+	rows    []row
+	servers []string
+	values  map[row]map[string][]float64
+}
+
+func newResults(rows []row, servers []string) *results {
+	res := &results{rows: rows, servers: servers, values: make(map[row]map[string][]float64)}
+	for _, r := range rows {
+		res.values[r] = make(map[string][]float64)
+	}
+	return res
+}
+
+func (res *results) add(r row, server string, v float64) {
+	res.values[r][server] = append(res.values[r][server], v)
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	if n := len(s); n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[len(s)/2]
+}
+
+// print writes the table in markdown. The last column is the first server's
+// median over the best of the others'.
+func (res *results) print(w io.Writer, c config) {
+	fmt.Fprintf(w, "Median of %d runs [least-most], %v each; base of %d MiB in the page cache, fresh overlays in each run.\n\n",
+		c.runs, c.runtime, c.size>>20)
+	fmt.Fprintf(w, "| | unit | %s | %s / best other |\n|---|---|%s---|\n",
+		strings.Join(res.servers, " | "), res.servers[0], strings.Repeat("---|", len(res.servers)))
+	for _, r := range res.rows {
+		fmt.Fprintf(w, "| %s | %s |", r.name(), r.unit())
+		best := 0.0
+		for i, s := range res.servers {
+			v := res.values[r][s]
+			fmt.Fprintf(w, " %.0f [%.0f-%.0f] |", median(v), slices.Min(v), slices.Max(v))
+			if i > 0 {
+				best = max(best, median(v))
+			}
+		}
+		if best > 0 {
+			fmt.Fprintf(w, " %.2f |\n", median(res.values[r][res.servers[0]])/best)
+		} else {
+			fmt.Fprintln(w, " - |")
+		}
+	}
+}

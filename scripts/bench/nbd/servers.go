@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/snapview/snapview/block"
+	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/nbdserver"
+)
+
+// A process is a running server.
+type process struct {
+	cmd *exec.Cmd
+	uri string
+}
+
+// startServer starts one with an overlay in dir and waits for its socket.
+func startServer(ctx context.Context, name, dir, base string, c config) (*process, error) {
+	sock := filepath.Join(dir, "sock")
+	var args []string
+	switch name {
+	case "snapview":
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		args = []string{self, "-serve", sock, "-dir", dir, "-device", c.device}
+	case "nbdkit":
+		args = []string{"nbdkit", "-f", "-U", sock, "--filter=cow", "file", base}
+	case "nbdkit-4k": // blocks as small as snapview's
+		args = []string{"nbdkit", "-f", "-U", sock, "--filter=cow", "file", base, "cow-block-size=4096"}
+	case "qemu-nbd":
+		overlay := filepath.Join(dir, "overlay.qcow2")
+		if out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay).CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("qemu-img: %w: %s", err, out)
+		}
+		args = []string{"qemu-nbd", "-f", "qcow2", "-t", "-e", "8", "-k", sock, overlay}
+	default:
+		return nil, fmt.Errorf("unknown server %q", name)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "SNAPVIEW_BENCH_BASE="+base)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p := &process{cmd: cmd, uri: "nbd+unix:///?socket=" + sock}
+	for range 600 {
+		nc, err := net.Dial("unix", sock)
+		if err == nil {
+			nc.Close()
+			return p, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil, errors.Join(errors.New("no socket after 30 s"), p.stop())
+}
+
+// stop ends the server in order.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	// Killed by the signal that was sent is an orderly end for the peers.
+	if err := p.cmd.Wait(); err != nil && p.cmd.ProcessState == nil {
+		return err
+	}
+	return nil
+}
+
+// runServer is the process that serves snapview's side.
+func runServer(ctx context.Context, sock string, c config) error {
+	base, err := os.Open(os.Getenv("SNAPVIEW_BENCH_BASE"))
+	if err != nil {
+		return err
+	}
+	defer base.Close()
+	fi, err := base.Stat()
+	if err != nil {
+		return err
+	}
+	var dev block.Device
+	switch c.device {
+	case "cow":
+		dev, err = overlayOver(base, fi.Size(), c.dir)
+	case "file":
+		dev, err = copyOf(base, fi.Size(), c.dir)
+	default:
+		err = fmt.Errorf("unknown device %q", c.device)
+	}
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	srv, err := nbdserver.New(nbdserver.Options{})
+	if err != nil {
+		return err
+	}
+	if err := srv.AddExport(nbdserver.Export{Device: dev}); err != nil {
+		return err
+	}
+	l, err := net.Listen("unix", sock)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, nbdserver.ErrServerClosed) {
+		return err
+	}
+	return srv.Shutdown(context.Background())
+}
+
+// overlayOver makes an empty overlay in dir.
+func overlayOver(base *os.File, size int64, dir string) (block.Device, error) {
+	id := cow.BaseID{1}
+	store, err := cow.CreateStore(filepath.Join(dir, "layers"), cow.StoreOptions{BaseID: id, VirtualSize: size})
+	if err != nil {
+		return nil, err
+	}
+	return store.NewTop(cow.LayerID{}, cow.Base{Reader: fileReader{base, size}, ID: id}, cow.Options{})
+}
+
+// copyOf serves a writable copy: the server's speed without an overlay's.
+func copyOf(base *os.File, size int64, dir string) (block.Device, error) {
+	f, err := os.Create(filepath.Join(dir, "copy.raw"))
+	if err != nil {
+		return nil, err
+	}
+	// In large writes, like the base: copy_file_range would leave pages of
+	// 4 KiB in the page cache, which are slower to read from.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{base}, make([]byte, 1<<20)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return fileDevice{fileReader{f, size}}, nil
+}
+
+// fileReader is a raw file as a base.
+type fileReader struct {
+	*os.File
+	size int64
+}
+
+func (r fileReader) Size() int64 { return r.size }
+
+// MapFile implements block.FileMapper: every byte lies in the file.
+func (r fileReader) MapFile(off, n int64) (block.FileRange, func(), bool) {
+	if off < 0 || off >= r.size {
+		return block.FileRange{}, nil, false
+	}
+	return block.FileRange{FD: r.Fd(), Offset: off, Length: min(n, r.size-off)}, func() {}, true
+}
+
+type fileDevice struct{ fileReader }
+
+func (d fileDevice) Sync() error { return d.File.Sync() }
+
+func (d fileDevice) Zero(off, n int64) error {
+	zeros := make([]byte, min(n, 1<<20))
+	for n > 0 {
+		k, err := d.WriteAt(zeros[:min(n, int64(len(zeros)))], off)
+		if err != nil {
+			return err
+		}
+		off, n = off+int64(k), n-int64(k)
+	}
+	return nil
+}
