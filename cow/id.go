@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -27,9 +29,17 @@ func (id BaseID) String() string { return hex.EncodeToString(id[:]) }
 // The zero LayerID stands for the base.
 type LayerID [16]byte
 
-// NewLayerID returns an id that no other layer has.
+var newIDs = struct {
+	sync.Mutex
+	entropy io.Reader
+}{entropy: ulid.Monotonic(rand.Reader, 0)}
+
+// NewLayerID returns an id that no other layer has, greater than those that
+// this process made before.
 func NewLayerID() LayerID {
-	return LayerID(ulid.MustNew(ulid.Timestamp(time.Now()), rand.Reader))
+	newIDs.Lock()
+	defer newIDs.Unlock()
+	return LayerID(ulid.MustNew(ulid.Timestamp(time.Now()), newIDs.entropy))
 }
 
 // ParseLayerID reads what String writes; "base" and "" are the zero LayerID.

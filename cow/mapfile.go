@@ -213,7 +213,7 @@ func (l *mapLog) truncate() error {
 
 // append adds one record and returns when it is on stable storage. After an
 // error the file is as before, and append may be called again.
-func (l *mapLog) append(held, zero *roaring.Bitmap, hook func(string) error) error {
+func (l *mapLog) append(held, zero *roaring.Bitmap, s *Store) error {
 	blocks, err := encodeBlocks(held, zero)
 	if err != nil {
 		return err
@@ -235,10 +235,10 @@ func (l *mapLog) append(held, zero *roaring.Bitmap, hook func(string) error) err
 	if _, err := l.f.WriteAt(b, int64(l.m.frames)*frameSize); err != nil {
 		return err
 	}
-	if err := hook("map-appended"); err != nil {
+	if err := s.hook("map-appended"); err != nil {
 		return err
 	}
-	if err := datasync(l.f); err != nil {
+	if err := s.datasync(l.f); err != nil {
 		return err
 	}
 	l.m.torn = false

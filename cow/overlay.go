@@ -196,14 +196,14 @@ func (o *Overlay) syncLocked() error {
 	// Every block taken here had its data written before: the data that is
 	// made durable next includes it.
 	held, zero := o.m.pending.take()
-	if err := datasync(o.data.f); err != nil {
+	if err := o.store.datasync(o.data.f); err != nil {
 		o.m.pending.untake(held, zero)
 		o.failed = fmt.Errorf("overlay: writes were lost, the disk must not be trusted any more: %w", err)
 		return o.failed
 	}
 	err := o.store.hook("data-synced")
 	if err == nil && !(held.IsEmpty() && zero.IsEmpty()) {
-		err = o.appendMap(func() error { return o.log.append(held, zero, o.store.hook) })
+		err = o.appendMap(func() error { return o.log.append(held, zero, o.store) })
 	}
 	if err != nil {
 		o.m.pending.untake(held, zero)

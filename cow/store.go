@@ -59,6 +59,8 @@ type Store struct {
 	// hook is called at the steps that a crash may fall between; tests stop
 	// there.
 	hook func(step string) error
+	// datasync makes a file's data durable; tests note what is.
+	datasync func(*os.File) error
 }
 
 // Names inside a store's directory.
@@ -160,7 +162,7 @@ func newStore(dir string, base BaseID, size int64) *Store {
 	return &Store{
 		dir: dir, base: base, size: size,
 		open: make(map[*Overlay]struct{}),
-		hook: func(string) error { return nil },
+		hook: func(string) error { return nil }, datasync: datasync,
 	}
 }
 
