@@ -1,12 +1,22 @@
-// Package sources opens a snapshot by its reference: it asks one source after
-// the other whether it knows what lies there, by content, never by name.
+// Package sources opens a snapshot by its reference: it looks at what lies
+// there, by content and never by name alone, and hands it to the source that
+// knows the kind. What is recognised but cannot be opened gets an error that
+// says what it is.
 package sources
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/directory"
+	"github.com/snapview/snapview/snapshot/tarball"
+	"github.com/snapview/snapview/snapshot/tarfolder"
 )
 
 // Open opens the backup at ref, a path on this host.
@@ -15,5 +25,145 @@ import (
 // host's (fs.ErrNotExist, fs.ErrPermission). A snapshot that preflight refuses
 // is returned without an error: ask Snapshot.Err before using it.
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	return nil, errors.New("not written yet")
+	if scheme, _, ok := strings.Cut(ref, "://"); ok && !strings.Contains(scheme, "/") {
+		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: this build opens paths of this host, not %s:// addresses; mount the store (rclone, s3fs) or copy the backup here", ref, scheme)
+	}
+	info, err := os.Stat(ref)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return openDir(ctx, ref, opts)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is neither a file nor a directory", ref)
+	}
+	return openFile(ctx, ref, opts)
+}
+
+func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	has := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(ref, name))
+		return err == nil
+	}
+	switch {
+	case has("PG_VERSION"), opts.Root != "":
+		return directory.Open(ctx, ref, opts)
+	case has("base.tar"):
+		return tarfolder.Open(ctx, ref, opts)
+	}
+	list, err := os.ReadDir(ref)
+	if err != nil {
+		return nil, err
+	}
+	if what := storeKind(ref, list); what != "" {
+		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s is %s", ref, what)
+	}
+	var inside []string
+	for _, e := range list {
+		if e.IsDir() && has(filepath.Join(e.Name(), "PG_VERSION")) && len(inside) < 10 {
+			inside = append(inside, filepath.Join(ref, e.Name()))
+		}
+	}
+	if len(inside) > 0 {
+		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is no data directory itself, but has some in it: open one of %s", ref, strings.Join(inside, ", "))
+	}
+	return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s: nothing that looks like a PostgreSQL backup: no PG_VERSION (a data directory), no base.tar (pg_basebackup -Ft)", ref)
+}
+
+// storeKind names a folder of another kind by the files that only it has.
+func storeKind(ref string, list []os.DirEntry) string {
+	names := map[string]bool{}
+	for _, e := range list {
+		names[e.Name()] = true
+		if rest, ok := strings.CutPrefix(e.Name(), "base.tar."); ok {
+			return fmt.Sprintf("a folder of pg_basebackup -Ft with compressed tars (%s), which this build does not open: unpack them to plain tars first", rest)
+		}
+	}
+	exists := func(pattern string) bool {
+		m, err := filepath.Glob(filepath.Join(escapeGlob(ref), pattern))
+		return err == nil && len(m) > 0
+	}
+	const later = ", a kind that this build does not open yet: restore it, or mount it and open the mounted data directory"
+	switch {
+	case names["toc.dat"]:
+		return "a logical dump (pg_dump -Fd): it has no data files; restore it with pg_restore"
+	case names["archive"] && names["backup"] && (exists("backup/*/backup.info") || exists("archive/*/archive.info")):
+		return "a pgBackRest repository" + later
+	case names["backup.info"] && exists("*/backup.manifest"):
+		return "a stanza of a pgBackRest repository" + later
+	case names["CONFIG"] && (names["packfiles"] || names["states"]):
+		return "a Plakar Kloset store" + later
+	case names["config"] && names["snapshots"] && names["keys"] && names["data"]:
+		return "a restic repository" + later
+	case names["config"] && names["data"] && names["README"]:
+		return "a borg repository" + later
+	case names["kopia.repository.f"] || names["kopia.repository"]:
+		return "a kopia repository" + later
+	case names["basebackups_005"]:
+		return "a WAL-G store" + later
+	case names["base"] && names["wals"]:
+		return "a Barman server's folder: open one of its backups, base/ID/data"
+	case names["data"] && names["backup.info"]:
+		return "a Barman backup: open its folder data"
+	}
+	return ""
+}
+
+func escapeGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
+}
+
+// A magic is what the beginning of a file of some kind looks like.
+type magic struct {
+	off  int
+	text string
+	what string
+}
+
+const compressed = "-compressed file, which this build does not open: unpack it to a plain tar first"
+
+var magics = []magic{
+	{0, "\x1f\x8b", "a gzip" + compressed},
+	{0, "\x28\xb5\x2f\xfd", "a zstd" + compressed},
+	{0, "\x04\x22\x4d\x18", "an lz4" + compressed},
+	{0, "BZh", "a bzip2" + compressed},
+	{0, "\xfd7zXZ\x00", "an xz" + compressed},
+	{0, "PGDMP", "a logical dump (pg_dump -Fc): it has no data files; restore it with pg_restore"},
+	{0, "--\n-- PostgreSQL database", "a logical dump in SQL: restore it with psql"},
+	{0, "_PLATAR_", "a Plakar archive (.ptar), a kind that this build does not open yet"},
+	{0, "_KLOSET_", "a Plakar archive (.ptar), a kind that this build does not open yet"},
+	{0, "QFI\xfb", "a qcow2 disk image, a kind that this build does not open yet: attach it with qemu-nbd --read-only and open the mounted data directory"},
+	{0, "XFSB", "an image of an XFS file system: mount it read-only and open the data directory"},
+	{1080, "\x53\xef", "an image of an ext4 file system: mount it read-only and open the data directory"},
+	{512, "EFI PART", "a disk image with partitions: mount it read-only and open the data directory"},
+	{0, "PK\x03\x04", "a zip archive, which cannot be read on demand: unpack it"},
+	{0, "Salted__", "an encrypted file (OpenSSL): decrypt it first"},
+	{0, "age-encryption.org/", "an encrypted file (age): decrypt it first"},
+}
+
+func openFile(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	f, err := os.Open(ref)
+	if err != nil {
+		return nil, err
+	}
+	head := make([]byte, 2048)
+	n, err := io.ReadFull(f, head)
+	closeErr := f.Close()
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if closeErr != nil {
+		return nil, closeErr
+	}
+	head = head[:n]
+	if tarball.IsTar(head) {
+		return tarball.Open(ctx, ref, opts)
+	}
+	for _, m := range magics {
+		if len(head) >= m.off+len(m.text) && string(head[m.off:m.off+len(m.text)]) == m.text {
+			return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s is %s", ref, m.what)
+		}
+	}
+	return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s: a file that is no tar and none of the kinds known", ref)
 }
