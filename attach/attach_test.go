@@ -407,3 +407,19 @@ func TestAttach_FioVerify(t *testing.T) {
 	}
 	checkImage(t, disk)
 }
+
+// A PostgreSQL that inherited the FUSE descriptor would keep the disk of a dead
+// session from failing.
+func TestAttach_ChildrenInheritNothing(t *testing.T) {
+	needsKernel(t)
+	a := mounted(t, newDisk(t, 32<<20), nil)
+	out, err := exec.Command("ls", "-l", "/proc/self/fd").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"/dev/fuse", "/dev/loop", filepath.Dir(a.MountPoint())} {
+		if strings.Contains(string(out), name) {
+			t.Errorf("a child process has %s open:\n%s", name, out)
+		}
+	}
+}

