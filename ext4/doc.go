@@ -40,10 +40,11 @@
 //
 // # Limits
 //
-// Files of up to 16 TiB, 64 TiB in all, 10 million entries, names of 255
-// bytes, symlinks of 4095 bytes, 65,000 hard links to a file. Extended
-// attributes are not carried over. What cannot be represented is refused by
-// New with an error that names the path.
+// Files of up to 16 TiB, 64 TiB in all, 10 million entries, a million of them
+// directories, names of 255 bytes, symlinks of 4095 bytes, 65,000 hard links to
+// a file, 64,998 sub-directories of a directory. Extended attributes are not
+// carried over. What cannot be represented is refused by New with an error that
+// names the path.
 //
 // # Concurrency
 //

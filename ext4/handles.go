@@ -11,6 +11,12 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
+// randomFile is an open file that can be read at random.
+type randomFile interface {
+	fs.File
+	io.ReaderAt
+}
+
 // handles keeps files of the tree open, the least recently used closed first.
 //
 // A handle pushed out while in use stays open until its last user releases
@@ -18,7 +24,7 @@ import (
 // lock is held while a file is opened, read or closed; those who want a file
 // that is being opened wait for that opening and share its outcome.
 type handles struct {
-	open func(file int) (fs.File, error)
+	open func(file int) (randomFile, error)
 
 	mu     sync.Mutex // guards the rest, and refs and evicted of every handle
 	lru    *simplelru.LRU[int, *handle]
@@ -31,15 +37,14 @@ type handles struct {
 
 type handle struct {
 	opened chan struct{} // closed when file or err is set
-	file   fs.File
-	reader io.ReaderAt
+	file   randomFile
 	err    error
 
 	refs    int
 	evicted bool
 }
 
-func newHandles(limit int, open func(file int) (fs.File, error)) (*handles, error) {
+func newHandles(limit int, open func(file int) (randomFile, error)) (*handles, error) {
 	h := &handles{open: open}
 	lru, err := simplelru.NewLRU(limit, func(_ int, x *handle) {
 		x.evicted = true
@@ -86,15 +91,10 @@ func (h *handles) acquire(file int) (*handle, error) {
 
 func (h *handles) openInto(x *handle, file int) {
 	defer close(x.opened)
-	f, err := h.open(file)
-	if err == nil {
-		if r, ok := f.(io.ReaderAt); ok {
-			x.file, x.reader = f, r
-			return
-		}
-		err = errors.Join(checkReaderAt("", f), f.Close())
+	if x.file, x.err = h.open(file); x.err == nil {
+		return
 	}
-	x.err = err
+	x.file = nil
 	h.mu.Lock()
 	if cur, ok := h.lru.Peek(file); ok && cur == x {
 		h.lru.Remove(file)

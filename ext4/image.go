@@ -81,7 +81,7 @@ func New(tree fs.FS, opts Options) (*Image, error) {
 	return m, nil
 }
 
-func (m *Image) openFile(i int) (fs.File, error) { return m.tree.Open(m.md.files[i].path) }
+func (m *Image) openFile(i int) (randomFile, error) { return openRandom(m.tree, m.md.files[i].path) }
 
 // Size implements block.Reader. It is a multiple of 128 MiB.
 func (m *Image) Size() int64 { return m.md.layout.Size }

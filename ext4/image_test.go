@@ -139,6 +139,10 @@ func TestNew_RefusesWhatCannotBeLaidOut(t *testing.T) {
 	for i := range 65001 {
 		manyLinks[fmt.Sprint(i)] = &file{mode: 0o600, sys: linkID("one")}
 	}
+	manyDirs := map[string]*file{}
+	for i := range 65000 - 1 {
+		manyDirs[fmt.Sprint("d/", i)] = &file{mode: fs.ModeDir | 0o700}
+	}
 	for name, c := range map[string]struct {
 		tree fs.FS
 		opts ext4.Options
@@ -159,6 +163,7 @@ func TestNew_RefusesWhatCannotBeLaidOut(t *testing.T) {
 		"empty symlink":    {newSynth(map[string]*file{"l": link("")}), small, `"l"`},
 		"long symlink":     {newSynth(map[string]*file{"l": link(strings.Repeat("l", 4096))}), small, `"l"`},
 		"many links":       {newSynth(manyLinks), small, "65000"},
+		"many directories": {newSynth(manyDirs), small, "64998"},
 		"unequal links":    {newSynth(map[string]*file{"a": {data: []byte("1"), sys: linkID("x")}, "b": {sys: linkID("x")}}), small, `"b"`},
 		"name with slash":  {fuzzTree([]byte("\x00\x03a/b\x00\x00\x00\x00")), small, `"a/b"`},
 		"name twice":       {fuzzTree([]byte("\x00\x01a\x00\x00\x00\x00\x00\x01a\x00\x00\x00\x00")), small, `"a"`},

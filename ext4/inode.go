@@ -23,11 +23,7 @@ func putInode(p []byte, n *node, owner [2]uint32, blocks int64, inline *[inlineB
 	le.PutUint32(p[0x0c:], sec) // ctime
 	le.PutUint32(p[0x10:], sec) // mtime
 	le.PutUint16(p[0x18:], uint16(gid))
-	links := n.nlink
-	if links > maxLinks && n.isDir() {
-		links = 1 // dir_nlink: too many sub-directories to count
-	}
-	le.PutUint16(p[0x1a:], uint16(links))
+	le.PutUint16(p[0x1a:], uint16(n.nlink))
 	sectors := uint64(blocks) * (blockSize / 512)
 	le.PutUint32(p[0x1c:], uint32(sectors))
 	if extents {

@@ -59,6 +59,35 @@ func TestMount_KernelAgrees(t *testing.T) {
 	})
 }
 
+// TestMount_OfATerabyte shows that size alone troubles neither the kernel nor
+// what it writes.
+func TestMount_OfATerabyte(t *testing.T) {
+	needs(t, os.Geteuid() == 0, "root, to mount")
+	losetup := needsTool(t, "losetup")
+	m := newImage(t, newSynth(terabyte()), ext4.Options{})
+	image := exportMetadata(t, m)
+	loop := attachLoop(t, losetup, image)
+	dir := t.TempDir()
+	log := newKernelLog(t, loop)
+	unmount := mount(t, loop, dir, unix.MS_NOATIME)
+	entries, err := os.ReadDir(filepath.Join(dir, "base/16384"))
+	if err != nil || len(entries) != 1000 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	for i := range 100 {
+		p := filepath.Join(dir, "base", fmt.Sprint(i%20), fmt.Sprint("new", i))
+		if err := os.WriteFile(p, bytes.Repeat([]byte("n"), 100_000), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Truncate(filepath.Join(dir, "base/16384/24576.500"), 12345); err != nil {
+		t.Fatal(err)
+	}
+	unmount()
+	checkClean(t, image)
+	log.check(t)
+}
+
 // makeTree fills dir with what a data directory has, and some it has not.
 func makeTree(t *testing.T, dir string) {
 	t.Helper()

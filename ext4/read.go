@@ -115,7 +115,7 @@ func (m *Image) readFile(i int, p []byte, at int64) (int, error) {
 		return 0, fmt.Errorf("ext4: opening %q to read %d bytes at %d: %w", f.path, len(p), at, err)
 	}
 	defer m.handles.release(h)
-	n, err := h.reader.ReadAt(p, at)
+	n, err := h.file.ReadAt(p, at)
 	switch {
 	case n == len(p):
 		return n, nil

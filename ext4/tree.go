@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -19,6 +18,7 @@ const (
 	maxLinks     = 65000                   // EXT4_LINK_MAX
 	maxFileSize  = (1<<32 - 1) * blockSize // logical block numbers have 32 bits
 	maxEntries   = 10_000_000
+	maxDirs      = 1_000_000 // each takes a block of memory
 	noPosition   = -1
 	noLinkTarget = -1
 )
@@ -101,6 +101,7 @@ type scanner struct {
 	nodes   []node
 	links   map[string]int32 // by LinkID: the first node
 	nextIno uint32
+	dirs    int
 	probed  bool // a file was opened to see that it is an io.ReaderAt
 }
 
@@ -230,7 +231,14 @@ func (s *scanner) number(p string, n *node, info fs.FileInfo) error {
 	n.ino = s.nextIno
 	s.nextIno++
 	if n.isDir() {
-		s.nodes[n.parent].nlink++ // its ".."
+		if s.dirs++; s.dirs > maxDirs {
+			return fmt.Errorf("ext4: the tree has more than %d directories (reached at %q)", maxDirs, p)
+		}
+		// Its ".." is a link. The kernel counts beyond the limit, by counting
+		// no more, only in hashed directories.
+		if s.nodes[n.parent].nlink++; s.nodes[n.parent].nlink > maxLinks {
+			return fmt.Errorf("ext4: the directory of %q has more than %d sub-directories", p, maxLinks-2)
+		}
 	}
 	return nil
 }
@@ -238,19 +246,24 @@ func (s *scanner) number(p string, n *node, info fs.FileInfo) error {
 // probe opens one file, so that a tree whose files cannot be read at random is
 // refused now and not at the first read.
 func (s *scanner) probe(p string) error {
-	f, err := s.tree.Open(p)
+	f, err := openRandom(s.tree, p)
 	if err != nil {
-		return fmt.Errorf("ext4: opening %q: %w", p, err)
+		return fmt.Errorf("ext4: trying to read %q: %w", p, err)
 	}
-	defer f.Close()
-	return checkReaderAt(p, f)
+	return f.Close()
 }
 
-func checkReaderAt(p string, f fs.File) error {
-	if _, ok := f.(io.ReaderAt); !ok {
-		return fmt.Errorf("ext4: file %q (%T) cannot be read at random: it is no io.ReaderAt", p, f)
+// openRandom opens a file of the tree, which must be an io.ReaderAt.
+func openRandom(tree fs.FS, p string) (randomFile, error) {
+	f, err := tree.Open(p)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if r, ok := f.(randomFile); ok {
+		return r, nil
+	}
+	err = fmt.Errorf("the tree's file (a %T) cannot be read at random: it is no io.ReaderAt", f)
+	return nil, errors.Join(err, f.Close())
 }
 
 // permissions returns the lower 12 bits of an inode's mode.
