@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/snapview/snapview/block"
@@ -242,12 +243,11 @@ func testConcurrentDisjoint(t *testing.T, d block.Device) {
 	const workers, piece = 8, 700 // no divisor of a block
 	m.write(t, 0, randBytes(rnd, d.Size()))
 	pieces := d.Size() / piece
-	rounds := max(1, min(pieces/workers, 400))
 	var wg sync.WaitGroup
 	for g := range int64(workers) {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(seed, uint64(g)))
-			for range rounds {
+			for range 400 {
 				i := rnd.Int64N(pieces/workers)*workers + g
 				off, mine := i*piece, m.want[i*piece:(i+1)*piece]
 				switch rnd.IntN(3) {
@@ -357,15 +357,20 @@ func checkClosed(t *testing.T, d block.Device) {
 }
 
 // testCloseWhileBusy closes the device under load: each operation either
-// works or fails with os.ErrClosed, nothing hangs, and nothing panics.
+// works or fails with os.ErrClosed, none works that began after Close had
+// returned, nothing hangs, and nothing panics.
 func testCloseWhileBusy(t *testing.T, d block.Device) {
-	started := make(chan struct{}, 4)
-	var wg sync.WaitGroup
+	var closed atomic.Bool
+	var wg, busy sync.WaitGroup
+	busy.Add(4)
 	for g := range int64(4) {
 		wg.Go(func() {
+			signal := sync.OnceFunc(busy.Done)
+			defer signal()
 			p := make([]byte, 5000)
 			off := g * 6000
 			for i := 0; ; i++ {
+				late := closed.Load()
 				var err error
 				switch i % 4 {
 				case 0:
@@ -377,27 +382,27 @@ func testCloseWhileBusy(t *testing.T, d block.Device) {
 				case 3:
 					err = d.Sync()
 				}
-				if i == 8 {
-					started <- struct{}{}
+				if err == nil && late {
+					t.Error("an operation after Close succeeded")
+					return
 				}
 				if err != nil {
 					if !errors.Is(err, os.ErrClosed) {
 						t.Errorf("operation while closing: %v; want success or os.ErrClosed", err)
 					}
-					if i < 8 {
-						started <- struct{}{}
-					}
 					return
+				}
+				if i == 8 {
+					signal()
 				}
 			}
 		})
 	}
-	for range 4 {
-		<-started
-	}
+	busy.Wait()
 	if err := d.Close(); err != nil {
 		t.Errorf("Close while busy: %v", err)
 	}
+	closed.Store(true)
 	wg.Wait()
 	checkClosed(t, d)
 }
