@@ -92,7 +92,8 @@ var controlLayouts = map[uint32]controlLayout{
 	1002: {prevCheckpoint: true},                              // 10
 	1100: {},                                                  // 11
 	1201: {fullXID: true, walSenders: true},                   // 12
-	1300: {fullXID: true, walSenders: true},                   // 13 to 17
+	1300: {fullXID: true, walSenders: true},                   // 13 to 16
+	1700: {fullXID: true, walSenders: true},                   // 17
 	1800: {fullXID: true, walSenders: true, signedness: true}, // 18
 }
 

@@ -9,7 +9,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // manifestWhole is up to which size a manifest is read whole when a snapshot
@@ -265,9 +264,14 @@ func (r *reader) readManifest(id *Identity) error {
 	}
 	if info.Size() <= manifestWhole {
 		var missing, wrong []string
+		last := id.StartTime
 		r.manifest, err = ReadManifest(f, func(mf ManifestFile) error {
 			fi, err := r.s.Tree.Stat(path.Join("data", mf.Path))
+			if mf.ModTime.After(last) {
+				last = mf.ModTime
+			}
 			switch {
+			case err != nil && r.inMissingTablespace(mf.Path): // has a check of its own
 			case err != nil:
 				missing = append(missing, mf.Path)
 			case fi.Size() != mf.Size && !r.changesLegally(mf.Path):
@@ -277,6 +281,9 @@ func (r *reader) readManifest(id *Identity) error {
 		})
 		if err == nil {
 			r.checkManifestFiles(missing, wrong)
+		}
+		if id.StopTime.IsZero() {
+			id.StopTime = last // the last file to change was pg_control, which is copied last
 		}
 	} else {
 		r.manifest, err = readManifestEnd(f.(io.ReaderAt), info.Size())
@@ -303,10 +310,16 @@ func (r *reader) readManifest(id *Identity) error {
 			id.EndLSN = w.End
 		}
 	}
-	if id.StopTime.IsZero() {
-		id.StopTime = info.ModTime().UTC().Truncate(time.Second)
-	}
 	return nil
+}
+
+func (r *reader) inMissingTablespace(name string) bool {
+	parts := strings.SplitN(name, "/", 3)
+	if len(parts) < 3 || parts[0] != "pg_tblspc" {
+		return false
+	}
+	_, err := r.s.Tree.Stat(path.Join("data", parts[0], parts[1]))
+	return err != nil
 }
 
 // changesLegally: a person may edit these in a backup without harm to data,
