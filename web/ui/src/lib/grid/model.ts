@@ -1,0 +1,142 @@
+// The arithmetic of the grid, apart from its drawing: which rows and columns
+// are in sight, how wide a column should be, what a copied range looks like.
+
+/** A value as the API sends it: text, NULL, or the beginning of a long text. */
+export type Cell = string | null | { cut: string; bytes: number };
+
+export interface GridColumn {
+  name: string;
+  type: string;
+  /** Attribute number in its table, where the column is one of a table. */
+  number?: number;
+  /** Place in the primary key. */
+  key?: number;
+  /** Leads to a row of another table. */
+  link?: boolean;
+}
+
+/** Browsers cap the height of an element; Chromium's cap is near 33 million pixels, Firefox's near 17. */
+export const maxHeight = 8_000_000;
+
+export interface Window {
+  first: number;
+  /** One behind the last row in sight. */
+  last: number;
+  /** Pixels from the top of the scrolled content to row `first`. */
+  offset: number;
+}
+
+/** Height of the scrolled content in pixels. */
+export function contentHeight(rows: number, rowHeight: number): number {
+  return Math.min(rows * rowHeight, maxHeight);
+}
+
+/**
+ * The rows in sight. Up to maxHeight the scroll position is the position of
+ * the content; beyond it positions are scaled, so that the first row is at the
+ * top of the scroll bar and the last one at its end.
+ */
+export function rowsInSight(scrollTop: number, viewHeight: number, rows: number, rowHeight: number, overscan: number): Window {
+  const real = rows * rowHeight;
+  const content = contentHeight(rows, rowHeight);
+  const scale = content > viewHeight && real > content ? (real - viewHeight) / (content - viewHeight) : 1;
+  const top = Math.max(0, Math.min(scrollTop * scale, Math.max(0, real - viewHeight)));
+  const first = Math.max(0, Math.floor(top / rowHeight) - overscan);
+  const last = Math.min(rows, Math.ceil((top + viewHeight) / rowHeight) + overscan);
+  return { first, last, offset: scale === 1 ? first * rowHeight : scrollTop - (top - first * rowHeight) };
+}
+
+/** The scroll position that brings a row into sight, or the present one if it is. */
+export function scrollTo(row: number, scrollTop: number, viewHeight: number, rows: number, rowHeight: number): number {
+  const real = rows * rowHeight;
+  const content = contentHeight(rows, rowHeight);
+  const scale = content > viewHeight && real > content ? (real - viewHeight) / (content - viewHeight) : 1;
+  const top = scrollTop * scale;
+  const want = row * rowHeight;
+  if (want < top) return want / scale;
+  if (want + rowHeight > top + viewHeight) return (want + rowHeight - viewHeight) / scale;
+  return scrollTop;
+}
+
+/** Left edges of columns; one more entry than columns, the last is the whole width. */
+export function edges(widths: number[]): number[] {
+  const out = [0];
+  for (const width of widths) out.push(out[out.length - 1]! + width);
+  return out;
+}
+
+/** The columns in sight as [first, last). */
+export function columnsInSight(left: number, viewWidth: number, edge: number[]): [number, number] {
+  const columns = edge.length - 1;
+  let first = bisect(edge, left);
+  let last = first;
+  while (last < columns && edge[last]! < left + viewWidth) last++;
+  first = Math.max(0, first - 1);
+  return [first, Math.min(columns, last + 1)];
+}
+
+function bisect(edge: number[], at: number): number {
+  let low = 0;
+  let high = edge.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (edge[middle]! <= at) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+const numeric = /^(smallint|integer|bigint|numeric|real|double precision|money|oid|xid|xid8)\b(?!.*\[\])/;
+
+/** Whether values of the type are numbers, which stand on the right. */
+export function isNumeric(type: string): boolean {
+  return numeric.test(type);
+}
+
+/** A width in pixels from the name and a sample of the values. */
+export function widthOf(column: GridColumn, sample: (Cell | undefined)[]): number {
+  let chars = 4;
+  for (const cell of sample) {
+    const text = cellText(cell ?? null);
+    const newline = text.indexOf('\n');
+    chars = Math.max(chars, newline < 0 ? text.length : newline + 2);
+  }
+  const head = Math.max(column.name.length * 7.6, column.type.length * 6) + 58;
+  return Math.round(Math.max(72, Math.min(380, Math.max(head, chars * 7.4 + 26))));
+}
+
+/** The text that a cell shows; NULL is the empty text here. */
+export function cellText(cell: Cell): string {
+  if (cell === null) return '';
+  return typeof cell === 'string' ? cell : cell.cut;
+}
+
+/** The whole length of a cell that was cut, in bytes. */
+export function cutBytes(cell: Cell | undefined): number | undefined {
+  return cell !== null && typeof cell === 'object' ? cell.bytes : undefined;
+}
+
+/**
+ * Rows as tab separated text, as spreadsheets and psql's \copy take it: NULL
+ * is the empty field, an empty text is "", and a field with a tab, a newline
+ * or a quote is quoted.
+ */
+export function toTSV(rows: Cell[][], header?: string[]): string {
+  const field = (cell: Cell) => {
+    if (cell === null) return '';
+    const text = cellText(cell);
+    return text === '' || /[\t\n\r"]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = rows.map((row) => row.map(field).join('\t'));
+  if (header) lines.unshift(header.map(field).join('\t'));
+  return lines.join('\n');
+}
+
+/** What a single cell copies as: the truth, which for NULL is the word. */
+export function toClipboard(cells: Cell[][], header?: string[]): string {
+  if (cells.length === 1 && cells[0]!.length === 1 && !header) {
+    const cell = cells[0]![0]!;
+    return cell === null ? 'NULL' : cellText(cell);
+  }
+  return toTSV(cells, header);
+}

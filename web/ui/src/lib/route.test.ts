@@ -1,0 +1,40 @@
+import { expect, it } from 'vitest';
+import { href, parse, type Route } from './route';
+
+const routes: Route[] = [
+  { view: 'sessions' },
+  { view: 'home', session: 'a1' },
+  { view: 'database', session: 'a1', db: 'shop', schema: 'public', q: 'ord' },
+  { view: 'table', session: 'a1', db: 'my db/2', schema: 'Sch"ema', table: 'ta.ble?#%', tab: 'rows', filters: [], orders: [] },
+  {
+    view: 'table',
+    session: 'a1',
+    db: 'shop',
+    schema: 'public',
+    table: 'orders',
+    tab: 'columns',
+    filters: [
+      { column: 3, op: 'eq', value: 'a.b&c=1\n' },
+      { column: 2, op: 'notnull', value: '' },
+    ],
+    orders: [{ column: 1, desc: true }],
+    row: 'k=1/2',
+  },
+  { view: 'sql', session: 'a1', db: 'shop', q: "select '#?&'\nfrom t" },
+  { view: 'overlay', session: 'a1', by: 'file' },
+  { view: 'end', session: 'a1' },
+];
+
+it.each(routes)('$view goes into an address and back', (route) => {
+  const url = new URL(href(route), 'http://x');
+  expect(parse(url.pathname, url.search, url.hash)).toEqual(route);
+});
+
+it.each(['/x', '/s', '/s/a/nothing', '/s/a/db', '/s/a/db/b/t/public', '/s/a/db/b/t/public/x/y'])('%s is unknown', (path) => {
+  expect(parse(path).view).toBe('unknown');
+});
+
+it('ignores what it cannot read', () => {
+  expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz')).toMatchObject({ tab: 'rows', filters: [], orders: [] });
+  expect(parse('/s/%E0%A4%A/sql')).toMatchObject({ view: 'sql', session: '%E0%A4%A' });
+});

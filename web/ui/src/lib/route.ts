@@ -1,0 +1,155 @@
+// Addresses of the views. Pure: an address becomes a route, a route becomes
+// an address, and each is the other's inverse.
+
+/** One filter of the rows of a table, as the API takes it: `3.eq.Berlin`. */
+export interface Filter {
+  column: number;
+  op: Op;
+  value: string;
+}
+
+export const ops = ['eq', 'ne', 'lt', 'le', 'gt', 'ge', 'contains', 'like', 'ilike', 'null', 'notnull'] as const;
+export type Op = (typeof ops)[number];
+
+export interface Order {
+  column: number;
+  desc: boolean;
+}
+
+export type TableTab = 'rows' | 'columns' | 'indexes' | 'constraints' | 'ddl';
+export const tableTabs: TableTab[] = ['rows', 'columns', 'indexes', 'constraints', 'ddl'];
+
+export type Route =
+  | { view: 'sessions' }
+  | { view: 'home'; session: string }
+  | { view: 'database'; session: string; db: string; schema?: string; q?: string }
+  | {
+      view: 'table';
+      session: string;
+      db: string;
+      schema: string;
+      table: string;
+      tab: TableTab;
+      filters: Filter[];
+      orders: Order[];
+      row?: string;
+    }
+  | { view: 'sql'; session: string; db?: string; q?: string }
+  | { view: 'overlay'; session: string; by?: 'relation' | 'file' }
+  | { view: 'end'; session: string }
+  | { view: 'unknown'; path: string };
+
+/** What is open where, without the parts that belong to one view alone. */
+export function sessionOf(route: Route): string | undefined {
+  return 'session' in route ? route.session : undefined;
+}
+
+export function parse(path: string, search = '', hash = ''): Route {
+  const parts = path.split('/').filter(Boolean).map(decode);
+  const query = new URLSearchParams(search);
+  if (parts.length === 0) return { view: 'sessions' };
+  const [s, session, view, db, t, schema, table] = parts;
+  if (s !== 's' || !session) return { view: 'unknown', path };
+  switch (view) {
+    case undefined:
+      return { view: 'home', session };
+    case 'db':
+      if (!db) break;
+      if (t === undefined) return clean({ view: 'database', session, db, schema: query.get('schema') ?? undefined, q: query.get('q') ?? undefined });
+      if (t !== 't' || schema === undefined || table === undefined || parts.length > 7) break;
+      return clean({
+        view: 'table',
+        session,
+        db,
+        schema,
+        table,
+        tab: tableTabs.find((tab) => tab === query.get('tab')) ?? 'rows',
+        filters: query.getAll('f').map(parseFilter).filter((f) => f !== undefined),
+        orders: query.getAll('o').map(parseOrder).filter((o) => o !== undefined),
+        row: query.get('row') ?? undefined,
+      });
+    case 'sql':
+      return clean({ view: 'sql', session, db: query.get('db') ?? undefined, q: new URLSearchParams(hash.replace(/^#/, '')).get('q') ?? undefined });
+    case 'overlay':
+      return clean({ view: 'overlay', session, by: query.get('by') === 'file' ? 'file' : undefined });
+    case 'end':
+      return { view: 'end', session };
+  }
+  return { view: 'unknown', path };
+}
+
+export function href(route: Route): string {
+  const e = encodeURIComponent;
+  const query = new URLSearchParams();
+  const put = (name: string, value: string | undefined) => value !== undefined && query.append(name, value);
+  let path = '/';
+  let hash = '';
+  switch (route.view) {
+    case 'sessions':
+      break;
+    case 'unknown':
+      return route.path;
+    case 'home':
+      path = `/s/${e(route.session)}`;
+      break;
+    case 'database':
+      path = `/s/${e(route.session)}/db/${e(route.db)}`;
+      put('schema', route.schema);
+      put('q', route.q);
+      break;
+    case 'table':
+      path = `/s/${e(route.session)}/db/${e(route.db)}/t/${e(route.schema)}/${e(route.table)}`;
+      if (route.tab !== 'rows') put('tab', route.tab);
+      route.filters.forEach((f) => put('f', formatFilter(f)));
+      route.orders.forEach((o) => put('o', formatOrder(o)));
+      put('row', route.row);
+      break;
+    case 'sql':
+      path = `/s/${e(route.session)}/sql`;
+      put('db', route.db);
+      // In the fragment, which no server and no log ever sees.
+      if (route.q !== undefined) hash = '#' + new URLSearchParams({ q: route.q });
+      break;
+    case 'overlay':
+      path = `/s/${e(route.session)}/overlay`;
+      put('by', route.by);
+      break;
+    case 'end':
+      path = `/s/${e(route.session)}/end`;
+  }
+  const search = query.toString();
+  return path + (search ? '?' + search : '') + hash;
+}
+
+export function parseFilter(text: string): Filter | undefined {
+  const match = /^(\d+)\.([a-z]+)(?:\.([\s\S]*))?$/.exec(text);
+  const op = ops.find((o) => o === match?.[2]);
+  if (!match || !op) return undefined;
+  return { column: Number(match[1]), op, value: match[3] ?? '' };
+}
+
+export function formatFilter(f: Filter): string {
+  return f.op === 'null' || f.op === 'notnull' ? `${f.column}.${f.op}` : `${f.column}.${f.op}.${f.value}`;
+}
+
+export function parseOrder(text: string): Order | undefined {
+  const match = /^(\d+)\.(asc|desc)$/.exec(text);
+  return match ? { column: Number(match[1]), desc: match[2] === 'desc' } : undefined;
+}
+
+export function formatOrder(o: Order): string {
+  return `${o.column}.${o.desc ? 'desc' : 'asc'}`;
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+// clean drops keys without a value, so that routes can be compared.
+function clean<T extends object>(route: T): T {
+  return Object.fromEntries(Object.entries(route).filter(([, value]) => value !== undefined)) as T;
+}

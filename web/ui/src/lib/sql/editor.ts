@@ -1,0 +1,148 @@
+// CodeMirror, set up for PostgreSQL: its dialect, completion from the
+// catalogue, our colours, and the mark under an error.
+import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from '@codemirror/autocomplete';
+import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
+import { PostgreSQL, sql, type SQLNamespace } from '@codemirror/lang-sql';
+import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
+import { setDiagnostics } from '@codemirror/lint';
+import { highlightSelectionMatches, searchKeymap } from '@codemirror/search';
+import { Compartment, EditorState, Prec } from '@codemirror/state';
+import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, placeholder } from '@codemirror/view';
+import { tags } from '@lezer/highlight';
+import type { Completion } from '../api/client';
+
+const colours = HighlightStyle.define([
+  { tag: [tags.keyword, tags.operatorKeyword, tags.modifier], color: 'var(--keyword)', fontWeight: '500' },
+  { tag: [tags.string, tags.special(tags.string)], color: 'var(--string)' },
+  { tag: [tags.number, tags.bool, tags.null], color: 'var(--number)' },
+  { tag: [tags.comment, tags.lineComment, tags.blockComment], color: 'var(--text-3)', fontStyle: 'italic' },
+  { tag: [tags.typeName, tags.standard(tags.name)], color: 'var(--info)' },
+  { tag: [tags.punctuation, tags.operator, tags.bracket], color: 'var(--text-2)' },
+]);
+
+const theme = EditorView.theme({
+  '&': { height: '100%', backgroundColor: 'var(--surface)', color: 'var(--text)', fontSize: '13.5px' },
+  '.cm-scroller': { fontFamily: 'var(--mono)', lineHeight: '1.6', fontVariantLigatures: 'none' },
+  '.cm-content': { caretColor: 'var(--accent)', padding: '10px 0' },
+  '&.cm-focused': { outline: 'none' },
+  '.cm-cursor': { borderLeftColor: 'var(--accent)', borderLeftWidth: '2px' },
+  '.cm-gutters': { backgroundColor: 'var(--surface)', color: 'var(--text-3)', border: 'none', paddingLeft: '6px' },
+  '.cm-activeLine': { backgroundColor: 'color-mix(in srgb, var(--hover) 60%, transparent)' },
+  '.cm-activeLineGutter': { backgroundColor: 'transparent', color: 'var(--accent)' },
+  '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': { background: 'var(--select)' },
+  '.cm-selectionMatch': { backgroundColor: 'var(--accent-soft)' },
+  '&.cm-focused .cm-matchingBracket': { backgroundColor: 'var(--select)', outline: 'none' },
+  '.cm-placeholder': { color: 'var(--text-3)' },
+  '.cm-tooltip': { border: '1px solid var(--line-strong)', backgroundColor: 'var(--raised)', borderRadius: '8px', boxShadow: 'var(--shadow)', overflow: 'hidden' },
+  '.cm-tooltip.cm-tooltip-autocomplete > ul': { fontFamily: 'var(--mono)', fontSize: '12.5px', maxHeight: '16em' },
+  '.cm-tooltip.cm-tooltip-autocomplete > ul > li': { padding: '3px 10px', color: 'var(--text)' },
+  '.cm-tooltip-autocomplete ul li[aria-selected]': { backgroundColor: 'var(--accent-soft)', color: 'var(--text)' },
+  '.cm-completionDetail': { color: 'var(--text-3)' },
+  '.cm-diagnostic-error': { borderLeftColor: 'var(--danger)', fontFamily: 'var(--sans)' },
+  '.cm-lintRange-error': { backgroundImage: 'none', textDecoration: 'underline wavy var(--danger)', textUnderlineOffset: '4px', textDecorationSkipInk: 'none' },
+  '.cm-panels': { backgroundColor: 'var(--bg)', color: 'var(--text)', borderColor: 'var(--line)' },
+  '.cm-panel input, .cm-panel button': { font: '12.5px var(--sans)' },
+});
+
+export interface EditorHooks {
+  run: (all: boolean) => void;
+  explain: () => void;
+  change: (text: string) => void;
+}
+
+export class SqlEditor {
+  #view: EditorView;
+  #language = new Compartment();
+
+  constructor(parent: HTMLElement, text: string, hooks: EditorHooks) {
+    const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? '';
+    this.#view = new EditorView({
+      parent,
+      state: EditorState.create({
+        doc: text,
+        extensions: [
+          // Without it the policy refuses the editor's styles, and what is
+          // typed comes out with blanks that PostgreSQL does not know.
+          nonce ? EditorView.cspNonce.of(nonce) : [],
+          Prec.highest(
+            keymap.of([
+              { key: 'Mod-Enter', run: () => (hooks.run(false), true) },
+              { key: 'Mod-Shift-Enter', run: () => (hooks.run(true), true) },
+              { key: 'Mod-e', run: () => (hooks.explain(), true) },
+            ]),
+          ),
+          lineNumbers(),
+          highlightActiveLine(),
+          highlightActiveLineGutter(),
+          history(),
+          drawSelection(),
+          indentOnInput(),
+          bracketMatching(),
+          closeBrackets(),
+          highlightSelectionMatches(),
+          autocompletion({ icons: false, defaultKeymap: true }),
+          keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
+          placeholder('select * from …      Ctrl+Enter runs the statement at the cursor'),
+          EditorView.lineWrapping,
+          EditorView.contentAttributes.of({ 'aria-label': 'SQL', spellcheck: 'false', autocorrect: 'off', autocapitalize: 'off' }),
+          this.#language.of(sql({ dialect: PostgreSQL })),
+          syntaxHighlighting(colours),
+          theme,
+          EditorView.updateListener.of((update) => {
+            if (update.docChanged) hooks.change(update.state.doc.toString());
+          }),
+        ],
+      }),
+    });
+  }
+
+  get text() {
+    return this.#view.state.doc.toString();
+  }
+
+  set text(text: string) {
+    this.#view.dispatch({ changes: { from: 0, to: this.#view.state.doc.length, insert: text }, selection: { anchor: 0 } });
+  }
+
+  get cursor() {
+    return this.#view.state.selection.main.head;
+  }
+
+  /** The selected range, if it is not empty. */
+  get selection(): { from: number; to: number; text: string } | undefined {
+    const { from, to } = this.#view.state.selection.main;
+    return from === to ? undefined : { from, to, text: this.#view.state.sliceDoc(from, to) };
+  }
+
+  setCatalogue(names: Completion) {
+    const schema: Record<string, SQLNamespace> = {};
+    for (const { schema: s, name, columns } of names.relations) {
+      ((schema[s] ??= {}) as Record<string, SQLNamespace>)[name] = columns;
+      if (names.searchPath.includes(s)) schema[name] ??= columns;
+    }
+    this.#view.dispatch({ effects: this.#language.reconfigure(sql({ dialect: PostgreSQL, schema, defaultSchema: names.searchPath[0] })) });
+  }
+
+  /** Underlines from an offset to the end of the word there. */
+  markError(at: number, message: string) {
+    const doc = this.#view.state.doc;
+    const from = Math.max(0, Math.min(at, doc.length));
+    const rest = doc.sliceString(from, Math.min(doc.length, from + 200));
+    const word = /^(?:"(?:[^"]|"")*"|[\p{L}\p{N}_$]+|\S)/u.exec(rest)?.[0] ?? '';
+    const to = Math.min(doc.length, from + Math.max(1, word.length));
+    this.#view.dispatch(setDiagnostics(this.#view.state, [{ from: Math.min(from, to - (to > 0 ? 1 : 0)), to, severity: 'error', message }]));
+    this.#view.dispatch({ effects: EditorView.scrollIntoView(from) });
+  }
+
+  clearErrors() {
+    this.#view.dispatch(setDiagnostics(this.#view.state, []));
+  }
+
+  focus() {
+    this.#view.focus();
+  }
+
+  destroy() {
+    this.#view.destroy();
+  }
+}

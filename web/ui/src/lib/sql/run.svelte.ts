@@ -1,0 +1,77 @@
+// One run of one statement: its rows as they stream in, its end, its cancel.
+import { api, base, failure, toProblem, write, type Frame, type QueryEnd, type QueryError, type ResultColumn } from '../api/client';
+import { readLines } from '../api/ndjson';
+import type { Cell } from '../grid/model';
+
+export class Run {
+  readonly id = crypto.randomUUID();
+  /** Rows live outside of what Svelte watches: a million proxies would not fit. */
+  readonly rows: Cell[][] = [];
+  columns: ResultColumn[] | undefined = $state.raw();
+  count = $state(0);
+  notices: { severity: string; message: string; hint?: string }[] = $state.raw([]);
+  end: QueryEnd | undefined = $state.raw();
+  error: QueryError | undefined = $state.raw();
+  running = $state(true);
+  cancelling = $state(false);
+  /** Milliseconds since it began, while it runs. */
+  elapsed = $state(0);
+  #began = performance.now();
+  #abort = new AbortController();
+
+  constructor(
+    readonly session: string,
+    readonly db: string,
+    readonly sql: string,
+    readonly maxRows: number,
+    /** Where the statement begins in the editor. */
+    readonly from = 0,
+  ) {}
+
+  async start(): Promise<void> {
+    const timer = setInterval(() => (this.elapsed = performance.now() - this.#began), 100);
+    let pending: number | undefined;
+    const show = () => {
+      pending = undefined;
+      this.count = this.rows.length;
+    };
+    try {
+      const answer = await fetch(`${base}/sessions/${encodeURIComponent(this.session)}/databases/${encodeURIComponent(this.db)}/query`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', ...write },
+        body: JSON.stringify({ sql: this.sql, id: this.id, maxRows: this.maxRows }),
+        signal: this.#abort.signal,
+      });
+      if (!answer.ok || !answer.body) throw await failure(answer);
+      await readLines<Frame>(answer.body, (frame) => {
+        if (frame.cols) this.columns = frame.cols;
+        else if (frame.rows) {
+          for (const row of frame.rows) this.rows.push(row as Cell[]);
+          pending ??= requestAnimationFrame(show);
+        } else if (frame.notice) this.notices = [...this.notices, frame.notice];
+        else if (frame.end) this.end = frame.end;
+      });
+      this.error = this.end?.error;
+      if (!this.end) this.error = { code: 'connection-lost', message: 'The answer broke off before its end; the rows shown may not be all.' };
+    } catch (cause) {
+      const problem = toProblem(cause);
+      this.error = this.#abort.signal.aborted
+        ? { code: 'cancelled', message: 'Cancelled' }
+        : { code: problem.code, message: problem.detail ?? problem.title, hint: problem.hint, sqlstate: problem.sqlstate, position: problem.position };
+    } finally {
+      clearInterval(timer);
+      if (pending !== undefined) cancelAnimationFrame(pending);
+      this.count = this.rows.length;
+      this.elapsed = performance.now() - this.#began;
+      this.running = false;
+    }
+  }
+
+  /** Asks the server to stop; if it does not within two seconds, hangs up, which stops it too. */
+  async cancel() {
+    if (!this.running || this.cancelling) return;
+    this.cancelling = true;
+    setTimeout(() => this.running && this.#abort.abort(), 2000);
+    await api.DELETE('/sessions/{id}/queries/{qid}', { params: { path: { id: this.session, qid: this.id }, header: write } }).catch(() => undefined);
+  }
+}

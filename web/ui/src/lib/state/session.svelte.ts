@@ -1,0 +1,136 @@
+// The session that the page shows: its state, figures and databases, kept
+// live by its events.
+import { api, ok, toProblem, type Database, type Problem, type Sample, type Session, type SessionEvent } from '../api/client';
+import { Feed, type Connection } from './feed';
+
+const keptSamples = 5000;
+
+class Current {
+  id: string | undefined = $state();
+  info: Session | undefined = $state.raw();
+  problem: Problem | undefined = $state.raw();
+  databases: Database[] | undefined = $state.raw();
+  samples: Sample[] = $state.raw([]);
+  connection: Connection = $state('connecting');
+  closing: string | undefined = $state();
+  #feed: Feed | undefined;
+
+  open(id: string) {
+    if (this.id === id) return;
+    this.leave();
+    this.id = id;
+    void this.refresh();
+    void this.#history();
+    this.#feed = new Feed(
+      id,
+      (event) => this.id === id && this.#take(event),
+      (connection) => {
+        const back = this.connection === 'lost' && connection === 'live';
+        this.connection = connection;
+        if (connection === 'lost' || back) void this.refresh();
+      },
+    );
+  }
+
+  leave() {
+    this.#feed?.close();
+    this.#feed = undefined;
+    this.id = this.info = this.problem = this.databases = this.closing = undefined;
+    this.samples = [];
+    this.connection = 'connecting';
+  }
+
+  async refresh() {
+    const id = this.id;
+    if (!id) return;
+    try {
+      const info = await ok(api.GET('/sessions/{id}', { params: { path: { id } } }));
+      if (this.id !== id) return;
+      const was = this.info?.state;
+      this.info = info;
+      this.problem = undefined;
+      if (info.state === 'ready' && (was !== 'ready' || !this.databases)) void this.#databases();
+    } catch (cause) {
+      if (this.id !== id) return;
+      const problem = toProblem(cause);
+      // What was shown stays while the server is away; the banner tells.
+      if (!this.info || problem.status === 401 || problem.status === 404) this.problem = problem;
+    }
+  }
+
+  /** The database that views start with. */
+  get database(): string | undefined {
+    const names = (this.databases ?? []).filter((d) => d.connectable && !d.template).map((d) => d.name);
+    const wanted = this.info?.defaultDatabase;
+    if (wanted && (names.includes(wanted) || !this.databases)) return wanted;
+    return names.find((name) => name !== 'postgres') ?? names[0];
+  }
+
+  async #databases() {
+    const id = this.id!;
+    const load = async (sizes: boolean) => {
+      try {
+        const { items } = await ok(api.GET('/sessions/{id}/databases', { params: { path: { id }, query: { sizes } } }));
+        if (this.id === id) this.databases = items;
+      } catch {
+        // The views that need them say so themselves.
+      }
+    };
+    await load(false); // names at once,
+    await load(true); // sizes when every file was looked at
+  }
+
+  async #history() {
+    const id = this.id!;
+    try {
+      const overlay = await ok(api.GET('/sessions/{id}/overlay', { params: { path: { id } } }));
+      if (this.id === id) this.samples = merge(overlay.samples, [...this.samples, overlay.now]);
+    } catch {
+      // A chart without its past; the stream brings the rest.
+    }
+  }
+
+  #take(event: SessionEvent) {
+    const info = this.info;
+    switch (event.type) {
+      case 'overlay':
+      case 'hold':
+        if (!event.sample) break;
+        this.samples = merge(this.samples, [event.sample]);
+        if (info && (this.samples.at(-1)?.time ?? '') <= event.sample.time) {
+          const { overlayBytes, backupBytesRead, holding } = event.sample;
+          this.info = { ...info, stats: { ...info.stats, overlayBytes, backupBytesRead, holding, holdingWhy: event.message ?? info.stats.holdingWhy } };
+        }
+        break;
+      case 'phase':
+        if (info && event.phase) {
+          const phase = event.phase;
+          const known = info.phases.some((p) => p.name === phase.name);
+          this.info = { ...info, phases: known ? info.phases.map((p) => (p.name === phase.name ? phase : p)) : [...info.phases, phase] };
+        }
+        break;
+      case 'state':
+      case 'warning':
+        void this.refresh();
+        break;
+      case 'closing':
+        this.closing = event.message;
+        void this.refresh();
+        break;
+      case 'closed':
+        if (info) this.info = { ...info, state: info.state === 'failed' ? 'failed' : 'closed' };
+        this.connection = 'over';
+        void this.refresh();
+    }
+  }
+}
+
+// merge keeps samples in order of time, each once, and bounded in number.
+function merge(old: Sample[], more: Sample[]): Sample[] {
+  const last = old.at(-1)?.time ?? '';
+  if (more.length === 1 && more[0]!.time > last) return [...old.slice(-keptSamples), more[0]!];
+  const byTime = new Map([...old, ...more].map((s) => [s.time, s]));
+  return [...byTime.values()].sort((a, b) => (a.time < b.time ? -1 : 1)).slice(-keptSamples);
+}
+
+export const session = new Current();
