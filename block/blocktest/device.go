@@ -2,6 +2,7 @@ package blocktest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -80,9 +81,7 @@ func (m *model) write(t *testing.T, off int64, p []byte) {
 	}
 	copy(m.want[off:], p)
 	// A device that kept the slice instead of its bytes is seen by this.
-	for i := range p {
-		p[i] ^= 0xff
-	}
+	copy(p, bytes.Repeat([]byte{0xdb}, len(p)))
 }
 
 func (m *model) zero(t *testing.T, off, n int64) {
@@ -313,7 +312,7 @@ func testConcurrentOverlapping(t *testing.T, d block.Device) {
 			})
 		}
 		wg.Wait()
-		got := readFull(t, d, 0, int(d.Size()))
+		got := readFull(t, d, 0, 32<<10) // whole blocks around the range
 		for i, b := range got {
 			inside := i >= off && i < off+n
 			if inside && b >= workers || !inside && b != 0xee {
@@ -408,16 +407,9 @@ func testCloseWhileBusy(t *testing.T, d block.Device) {
 }
 
 func randBytes(rnd *rand.Rand, n int64) []byte {
-	p := make([]byte, n)
-	i := 0
-	for ; i+8 <= len(p); i += 8 {
-		v := rnd.Uint64()
-		for k := range 8 {
-			p[i+k] = byte(v >> (8 * k))
-		}
+	p := make([]byte, n+8)
+	for i := int64(0); i < n; i += 8 {
+		binary.NativeEndian.PutUint64(p[i:], rnd.Uint64())
 	}
-	for ; i < len(p); i++ {
-		p[i] = byte(rnd.Uint32())
-	}
-	return p
+	return p[:n:n]
 }

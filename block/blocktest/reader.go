@@ -263,9 +263,16 @@ func firstDiff(a, b []byte) int {
 }
 
 func firstNonZero(p []byte) int {
-	for i, b := range p {
-		if b != 0 {
-			return i
+	var zeros [4096]byte
+	for at := 0; at < len(p); at += len(zeros) {
+		part := p[at:min(at+len(zeros), len(p))]
+		if bytes.Equal(part, zeros[:len(part)]) {
+			continue
+		}
+		for i, b := range part {
+			if b != 0 {
+				return at + i
+			}
 		}
 	}
 	return -1
