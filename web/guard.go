@@ -35,6 +35,9 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
 
 		api := strings.HasPrefix(r.URL.Path, "/api/")
+		if api {
+			h.Set("Cache-Control", "no-store")
+		}
 		control := isControl(r.Context())
 		if control && !api {
 			return problem(http.StatusNotFound, "not-found", "the control socket serves /api/v1 only")

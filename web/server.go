@@ -212,8 +212,7 @@ func (s *Server) handler() http.Handler {
 	e.HTTPErrorHandler = s.handleError
 	e.Use(s.logRequests, s.recoverPanics, s.guard)
 	e.GET("/auth", s.login)
-	s.routes(e.Group("/api/v1", noStore))
-	e.RouteNotFound("/api/*", func(echo.Context) error { return problem(http.StatusNotFound, "not-found", "no such resource") })
+	s.routes(e.Group("/api/v1"))
 	e.GET("/*", s.serveAsset)
 	e.HEAD("/*", s.serveAsset)
 	return e
@@ -283,13 +282,6 @@ func (s *Server) recoverPanics(next echo.HandlerFunc) echo.HandlerFunc {
 				err = problem(http.StatusInternalServerError, "internal", "snapview made a mistake; its log has the details")
 			}
 		}()
-		return next(c)
-	}
-}
-
-func noStore(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		c.Response().Header().Set("Cache-Control", "no-store")
 		return next(c)
 	}
 }

@@ -114,6 +114,9 @@ func (s *Server) serveAsset(c echo.Context) error {
 	if r.URL.Query().Get("token") != "" {
 		return loginRedirect(c)
 	}
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		return problem(http.StatusNotFound, "not-found", "no such resource")
+	}
 	name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
 	if a, ok := s.assets.files[name]; ok {
 		return a.serve(c)
