@@ -33,6 +33,8 @@ func roleSettings(c Config, carried map[string]string) map[string]string {
 		"zero_damaged_pages":      "off",
 		"ignore_checksum_failure": "off",
 		"log_statement":           "none",
+		// A client's errors are its own; the log is for the server's.
+		"log_min_messages": "fatal",
 	})
 	if c.Major >= 14 {
 		s["idle_session_timeout"] = "0"
@@ -74,6 +76,9 @@ func setupSQL(c Config, carried map[string]string, role, verifier string) string
 	line("SELECT 1 AS sv_role FROM pg_authid WHERE rolname = '%s' AND rolpassword = '%s'", role, verifier)
 	if c.Major >= 14 && !c.Writable {
 		line("GRANT pg_read_all_data TO %s", role)
+	}
+	if !c.Writable {
+		line("GRANT pg_read_all_settings, pg_read_all_stats TO %s", role)
 	}
 	// ALTER ROLE cannot set a list of libraries to the empty list (it makes it
 	// the library named ""), so the row is written as it would write it.
@@ -148,7 +153,7 @@ func parseSetup(out string) found {
 		case "sv_prepared":
 			if value != "0" {
 				f.warnings = append(f.warnings, value+" prepared transactions are in the backup: their locks hold, "+
-					"their changes cannot be seen (pg_prepared_xacts)")
+					"their changes cannot be seen, and a standby's pg_prepared_xacts does not list them")
 			}
 		}
 	}
