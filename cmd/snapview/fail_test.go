@@ -48,9 +48,19 @@ func copyOf(t *testing.T) string {
 	return filepath.Join(dir, "fp")
 }
 
+// copyWithoutManifest is a copy whose damage no manifest tells.
+func copyWithoutManifest(t *testing.T) string {
+	t.Helper()
+	ref := copyOf(t)
+	if err := os.Remove(filepath.Join(ref, "backup_manifest")); err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
 func TestBackupWithoutLabelIsRefusedAsUnsafe(t *testing.T) {
 	needsPostgres(t, "15")
-	ref := copyOf(t)
+	ref := copyWithoutManifest(t)
 	if err := os.Remove(filepath.Join(ref, "backup_label")); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +92,7 @@ func TestBackupWithoutItsWALIsRefused(t *testing.T) {
 
 func TestDamagedServerFilesGivePostgresOwnWords(t *testing.T) {
 	needsPostgres(t, "15")
-	ref := copyOf(t)
+	ref := copyWithoutManifest(t)
 	// The transaction status: PostgreSQL cannot start without it.
 	if err := os.RemoveAll(filepath.Join(ref, "pg_xact")); err != nil {
 		t.Fatal(err)

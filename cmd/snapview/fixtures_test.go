@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
 // stateQuery is the question whose answers the fixtures' README writes down.
@@ -38,22 +40,6 @@ func (s *sharedDir) get(t *testing.T, fill func(dir string) error) string {
 
 var plainFixture, gunzippedFixture, oneTarFixture, chainFixture sharedDir
 
-// fixtures is the folder of backups that are shared with the project.
-func fixtures(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SNAPVIEW_FIXTURES")
-	if dir == "" {
-		wd, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		dir = filepath.Join(wd, "../../../shared/fixtures")
-	}
-	_, err := os.Stat(dir)
-	needs(t, "the shared fixtures (SNAPVIEW_FIXTURES)", err == nil)
-	return dir
-}
-
 func shell(script string, args ...string) error {
 	out, err := exec.Command("sh", append([]string{"-euc", script, "sh"}, args...)...).CombinedOutput()
 	if err != nil {
@@ -64,8 +50,8 @@ func shell(script string, args ...string) error {
 
 // plainBackup is pg_basebackup -Fp with a tablespace beside it.
 func plainBackup(t *testing.T) string {
-	archive := filepath.Join(fixtures(t), "pg15/pg15-plain.tar.zst")
-	needsTool(t, "zstd", "tar")
+	archive := snapshottest.Fixture(t, "pg15/pg15-plain.tar.zst")
+	snapshottest.Tool(t, "zstd")
 	return filepath.Join(plainFixture.get(t, func(dir string) error {
 		return shell(`tar --zstd -C "$1" -xf "$2"`, dir, archive)
 	}), "fp")
@@ -73,8 +59,8 @@ func plainBackup(t *testing.T) string {
 
 // tarFolder is pg_basebackup -Ft, unzipped.
 func tarFolder(t *testing.T) string {
-	archive := filepath.Join(fixtures(t), "pg15/pg15-tar-gz.tar.zst")
-	needsTool(t, "zstd", "tar", "gunzip")
+	archive := snapshottest.Fixture(t, "pg15/pg15-tar-gz.tar.zst")
+	snapshottest.Tool(t, "zstd")
 	return filepath.Join(gunzippedFixture.get(t, func(dir string) error {
 		return shell(`tar --zstd -C "$1" -xf "$2"; gunzip "$1"/tar-gz/*.gz`, dir, archive)
 	}), "tar-gz")
@@ -92,8 +78,8 @@ func oneTar(t *testing.T) string {
 
 // chain17 is the full backup of PostgreSQL 17's fixture.
 func chain17(t *testing.T) string {
-	archive := filepath.Join(fixtures(t), "pg17/pg17-incr-chain.tar.zst")
-	needsTool(t, "zstd", "tar")
+	archive := snapshottest.Fixture(t, "pg17/pg17-incr-chain.tar.zst")
+	snapshottest.Tool(t, "zstd")
 	return filepath.Join(chainFixture.get(t, func(dir string) error {
 		return shell(`tar --zstd -C "$1" -xf "$2"`, dir, archive)
 	}), "fp-full")

@@ -4,12 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -19,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
 // asProgram makes the test binary behave as snapview itself, so that tests run
@@ -32,39 +31,22 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, shared := range []*sharedDir{&plainFixture, &gunzippedFixture, &oneTarFixture, &chainFixture} {
+		os.RemoveAll(shared.dir)
+	}
+	os.Exit(code)
 }
 
 // patience is how long a test waits for what must happen in the end.
 const patience = 90 * time.Second
 
-// needs skips a test that lacks something, or fails it where nothing may be
-// lacking.
-func needs(t *testing.T, what string, have bool) {
-	t.Helper()
-	if have {
-		return
-	}
-	if os.Getenv("SNAPVIEW_NO_SKIP") != "" {
-		t.Fatalf("NEEDS: %s, which this machine should have", what)
-	}
-	t.Skipf("NEEDS: %s", what)
-}
-
-func needsTool(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		_, err := exec.LookPath(name)
-		needs(t, name, err == nil)
-	}
-}
-
 // needsPostgres is for tests that mount and start the local binaries of a major.
 func needsPostgres(t *testing.T, major string) {
 	t.Helper()
-	needs(t, "root", os.Geteuid() == 0)
+	snapshottest.Need(t, os.Geteuid() == 0, "root")
 	_, err := os.Stat("/usr/lib/postgresql/" + major + "/bin/postgres")
-	needs(t, "PostgreSQL "+major, err == nil)
+	snapshottest.Need(t, err == nil, "PostgreSQL "+major)
 }
 
 // stateDir is a state directory of the test's own, which must be empty in the
@@ -289,54 +271,4 @@ func (r *running) signal(s os.Signal) {
 	if err := r.cmd.Process.Signal(s); err != nil {
 		r.t.Fatal(err)
 	}
-}
-
-// hashTree is one hash over everything below a directory: names, modes, times,
-// link targets and bytes.
-func hashTree(t *testing.T, root string) string {
-	t.Helper()
-	h := sha256.New()
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(h, path, info.Mode(), info.Size(), info.ModTime().UnixNano())
-		switch {
-		case info.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(path)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(h, target)
-		case info.Mode().IsRegular():
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			if _, err := io.Copy(h, f); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// unchanged fails the test if what lies at root is another after it.
-func unchanged(t *testing.T, root string) {
-	t.Helper()
-	before := hashTree(t, root)
-	t.Cleanup(func() {
-		if hashTree(t, root) != before {
-			t.Errorf("%s has changed", root)
-		}
-	})
 }

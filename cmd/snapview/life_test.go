@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
 // ask runs a query that returns one value through a session's psql endpoint.
@@ -33,7 +35,7 @@ func TestOpenServesUntilItIsInterrupted(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			state, ref := stateDir(t), plainBackup(t)
-			unchanged(t, filepath.Dir(ref))
+			snapshottest.Untouched(t, filepath.Dir(ref))
 			r := start(t, state, "open", ref, "--runner", "local", "--db", "postgres")
 			ready := r.untilReady()
 			if got := ask(t, ready["psql"].(string), `select count(*)::text from ev`); got != "100" {
@@ -140,7 +142,7 @@ func TestKilledSnapviewIsCleanedUpByGC(t *testing.T) {
 	for _, phase := range []string{"identify", "lay out", "attach", "recover", "ready"} {
 		t.Run(phase, func(t *testing.T) {
 			state, ref := stateDir(t), plainBackup(t)
-			unchanged(t, filepath.Dir(ref))
+			snapshottest.Untouched(t, filepath.Dir(ref))
 			r := start(t, state, "open", ref, "--runner", "local")
 			r.until(phase, func(e map[string]any) bool {
 				return e["phase"] == phase || phase == "ready" && e["event"] == "ready"

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
 func TestQueryAnswersFromEveryKindOfBackup(t *testing.T) {
@@ -13,7 +15,7 @@ func TestQueryAnswersFromEveryKindOfBackup(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ref := backup(t)
-			unchanged(t, filepath.Dir(ref))
+			snapshottest.Untouched(t, filepath.Dir(ref))
 			out := must(t, stateDir(t), "query", ref, "--runner", "local", "--db", "postgres", "--format", "csv", stateQuery)
 			if got := lastLine(out); got != stateA {
 				t.Errorf("the backup answered %q, want %q", got, stateA)

@@ -1,0 +1,151 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/snapview/snapview/attach"
+	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/ext4"
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/snapshottest"
+	"github.com/snapview/snapview/snapshot/sources"
+)
+
+// disk is a backup laid out under an empty overlay.
+func disk(t *testing.T, ref string) *cow.Overlay {
+	t.Helper()
+	snap, err := sources.Open(t.Context(), ref, snapshot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { snap.Close() })
+	if err := snap.Err(); err != nil {
+		t.Fatal(err)
+	}
+	image, err := ext4.New(snap.Tree, ext4.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { image.Close() })
+	id := cow.BaseID(image.Identity())
+	store, err := cow.CreateStore(filepath.Join(t.TempDir(), "store"), cow.StoreOptions{BaseID: id, VirtualSize: image.Size()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := store.NewTop(cow.LayerID{}, cow.Base{Reader: image, ID: id}, cow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { overlay.Close() })
+	return overlay
+}
+
+// fsck runs e2fsck on what the disk holds now.
+func fsck(t *testing.T, overlay *cow.Overlay) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := cow.ExportRaw(file, overlay); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(snapshottest.Tool(t, "e2fsck"), "-fn", file.Name()).CombinedOutput()
+	if err != nil {
+		t.Errorf("e2fsck -fn: %v\n%s", err, out)
+	}
+}
+
+// kernelComplaints is what ext4 has written to the kernel's log so far, but
+// for the lines of mounting and unmounting.
+func kernelComplaints(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("dmesg").Output()
+	snapshottest.Need(t, err == nil, "dmesg")
+	var complaints []string
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "EXT4-fs") && !strings.Contains(line, "mounted filesystem") && !strings.Contains(line, "unmounting filesystem") {
+			complaints = append(complaints, line)
+		}
+	}
+	return strings.Join(complaints, "")
+}
+
+func TestMountIsTheBackup(t *testing.T) {
+	snapshottest.Need(t, os.Geteuid() == 0, "root")
+	const verify = "/usr/lib/postgresql/15/bin/pg_verifybackup"
+	_, err := os.Stat(verify)
+	snapshottest.Need(t, err == nil, "PostgreSQL 15")
+
+	plain := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst"), "fp")
+	tars := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-tar-gz.tar.zst"), "tar-gz")
+	if out, err := exec.Command("sh", "-c", `gunzip "$1"/*.gz`, "sh", tars).CombinedOutput(); err != nil {
+		t.Fatalf("gunzip: %v %s", err, out)
+	}
+	// What the tars would be after a restore.
+	restored := t.TempDir()
+	script := `mkdir "$2/data" "$2/ts"; tar -C "$2/data" -xf "$1/base.tar"; tar -C "$2/ts" -xf "$1/16384.tar"
+		tar -C "$2/data/pg_wal" -xf "$1/pg_wal.tar"; cp -p "$1/backup_manifest" "$2/data"`
+	if out, err := exec.Command("sh", "-euc", script, "sh", tars, restored).CombinedOutput(); err != nil {
+		t.Fatalf("restoring: %v %s", err, out)
+	}
+
+	for _, backup := range []struct{ name, ref, data, tablespace string }{
+		{"data directory", plain, plain, plain + "_ts1"},
+		{"tar folder", tars, restored + "/data", restored + "/ts"},
+	} {
+		t.Run(backup.name, func(t *testing.T) {
+			snapshottest.Untouched(t, filepath.Dir(backup.ref))
+			before := kernelComplaints(t)
+			overlay := disk(t, backup.ref)
+			fsck(t, overlay)
+
+			dir, err := os.MkdirTemp("", "svj")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			at, err := attach.Attach(t.Context(), attach.Config{Dir: filepath.Join(dir, "disk"), Device: overlay, Method: attach.FUSE})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { at.Detach(context.Background()) })
+
+			// The links to tablespaces are the image's own.
+			data := filepath.Join(at.MountPoint(), "data")
+			same(t, backup.data, data, "--exclude=pg_tblspc")
+			same(t, backup.tablespace, filepath.Join(at.MountPoint(), "tablespaces/16384"))
+			if target, err := os.Readlink(filepath.Join(data, "pg_tblspc/16384")); err != nil || target != "../../tablespaces/16384" {
+				t.Errorf("the tablespace's link is %q, %v", target, err)
+			}
+			if out, err := exec.Command(verify, data).CombinedOutput(); err != nil {
+				t.Errorf("pg_verifybackup: %v\n%s", err, out)
+			}
+			if err := at.Detach(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			fsck(t, overlay)
+			if after := kernelComplaints(t); after != before {
+				t.Errorf("the kernel complained:\n%s", strings.TrimPrefix(after, before))
+			}
+		})
+	}
+}
+
+// same fails the test unless two directories hold the same files.
+func same(t *testing.T, want, have string, args ...string) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command("diff", append(args, "-r", "--no-dereference", want, have)...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		t.Errorf("diff -r: %v\n%.2000s", err, out.String())
+	}
+}
