@@ -79,7 +79,8 @@ type Config struct {
 	MemoryBytes int64
 	// ShmBytes is the size of /dev/shm (parallel queries); 0 is 256 MiB.
 	ShmBytes int64
-	// PIDs limits the number of processes; 0 is 256.
+	// PIDs limits the number of processes; 0 is 256. Locally, sixteen times
+	// as many are the limit of all servers together.
 	PIDs int64
 	// TempFileBytes limits one session's temporary files (temp_file_limit);
 	// 0 is 4 GiB, negative is no limit.

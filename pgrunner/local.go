@@ -137,7 +137,8 @@ func startLocal(c Config, p *Plan, record func(Resource) error) (_ box, err erro
 		UID: p.UID, GID: p.GID, User: userName,
 		Script: initScript, Env: append(environment(c, p.BinDir), "PATH=/usr/bin:/bin"),
 		ShmBytes: c.ShmBytes, TmpBytes: 64 << 20,
-		DataBytes: c.MemoryBytes, Procs: c.PIDs,
+		// The kernel counts the processes of the user, in all sessions.
+		DataBytes: c.MemoryBytes, Procs: 16 * c.PIDs,
 	})
 	if err != nil {
 		return nil, err

@@ -57,6 +57,8 @@ recovery_min_apply_delay = '1d'
 	}
 	write(t, in("postmaster.pid"), "1\n/var/lib/postgresql/15/main\n1700000000\n5432\n/var/run/postgresql\n*\n  5432001    163840\nready   \n")
 	write(t, in("tablespace_map"), "16384 /mnt/of/the/old/host\n")
+	// Another branch, which "latest" would follow.
+	write(t, in("pg_wal/00000002.history"), "1\t0/2111198\tno recovery target specified\n")
 	mkdir(t, in("pg_replslot/old"))
 	write(t, in("pg_replslot/old/state"), "not a slot")
 	for _, name := range []string{"pg_hba.conf", "pg_ident.conf"} {
@@ -153,6 +155,7 @@ min_wal_size = 128MB
 	src.exec("postgres",
 		`CREATE DATABASE shop`, `CREATE DATABASE "Ö ""' x"`,
 		`REVOKE ALL ON DATABASE shop FROM PUBLIC`,
+		`UPDATE pg_database SET datcollversion = '1.0' WHERE datname = 'shop'`,
 		`CREATE ROLE snapview_reader NOLOGIN`, `GRANT pg_execute_server_program TO snapview_reader`,
 	)
 	src.exec("shop",
@@ -206,6 +209,9 @@ min_wal_size = 128MB
 	var n int
 	if err := conn.QueryRow(t.Context(), "select count(*) from fleeting").Scan(&n); err == nil {
 		t.Errorf("read %d rows of an unlogged table on a standby", n)
+	}
+	if !strings.Contains(strings.Join(s.Warnings(), "\n"), `"shop" was sorted by version 1.0`) {
+		t.Errorf("no warning of another collation: %q", s.Warnings())
 	}
 	// pg_prepared_xacts is empty on a standby, whatever is prepared.
 	if !strings.Contains(strings.Join(s.Warnings(), "\n"), "2 prepared transactions") {
