@@ -19,6 +19,7 @@ type configReader struct {
 	read    func(name string) ([]byte, error)   // a file below data/
 	list    func(name string) ([]string, error) // the names in a directory below data/
 	files   int
+	open    map[string]bool // being read: a file that includes itself is not read again
 	out     []Setting
 	skipped []string // includes outside of the backup
 }
@@ -27,7 +28,7 @@ type configReader struct {
 // postgresql.auto.conf in the order in which PostgreSQL reads them: of two with
 // one name the later wins. skipped names includes that the backup does not hold.
 func readSettings(read func(string) ([]byte, error), list func(string) ([]string, error)) (settings []Setting, skipped []string) {
-	r := &configReader{read: read, list: list}
+	r := &configReader{read: read, list: list, open: map[string]bool{}}
 	r.file("postgresql.conf", 0)
 	r.file("postgresql.auto.conf", 0)
 	last := map[string]int{}
@@ -44,10 +45,12 @@ func readSettings(read func(string) ([]byte, error), list func(string) ([]string
 }
 
 func (r *configReader) file(name string, depth int) {
-	if depth > maxConfigDepth || r.files >= maxConfigFiles {
+	if depth > maxConfigDepth || r.files >= maxConfigFiles || r.open[name] {
 		return
 	}
 	r.files++
+	r.open[name] = true
+	defer delete(r.open, name)
 	b, err := r.read(name)
 	if err != nil {
 		if depth > 0 {
