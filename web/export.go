@@ -131,7 +131,7 @@ func (p *plannedExport) fromRelation(rel *relation) error {
 	}
 	order := ""
 	if len(q.order) > 0 {
-		order = q.orderClause(q.terms())
+		order = q.orderClause(q.terms(), "")
 	}
 	p.sql = "SELECT " + strings.Join(list, ", ") + " FROM " + rel.from() + whereClause(where) + order
 	return nil
@@ -154,7 +154,7 @@ func (s *Server) runExport(c echo.Context) error {
 	}
 	ctx, cancel := catalogContext(c)
 	defer cancel()
-	plan, err := s.planExport(ctx, session, c.Param("db"), body)
+	plan, err := s.planExport(ctx, session, param(c, "db"), body)
 	if err != nil {
 		return err
 	}

@@ -20,8 +20,8 @@ func newRowWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) row
 }
 
 // csvWriter writes what COPY … (FORMAT csv) writes: NULL is the null text
-// without quotes, and a value is quoted when it is empty, equals it, or holds
-// what would end it.
+// without quotes, and a value is quoted when it is empty, equals it, holds what
+// would end it, or would be a line that ends the data for older servers (\.).
 //
 // It is not COPY itself, because that goes by the simple protocol, which takes
 // several statements, and cannot hold SHOW or EXPLAIN or a trailing semicolon.
@@ -70,7 +70,7 @@ func (c *csvWriter) field(v []byte, number bool) {
 		return
 	}
 	formula := c.p.EscapeFormulas && !number && startsFormula(v)
-	if !formula && len(v) > 0 && string(v) != c.p.Null && !bytes.ContainsAny(v, c.special) && string(v) != `\.` {
+	if !formula && len(v) > 0 && string(v) != c.p.Null && !bytes.ContainsAny(v, c.special) && !(len(c.columns) == 1 && string(v) == `\.`) {
 		_, _ = c.w.Write(v)
 		return
 	}

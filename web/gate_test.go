@@ -164,7 +164,7 @@ func TestGate_AttemptsAreReal(t *testing.T) {
 	if err := c.CreateDemoAs(ctx, "victim"); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Exec(context.Background(), "postgres", "drop database victim with (force)") })
+	t.Cleanup(func() { dropDatabase(c, "victim") })
 	state := func() string {
 		s, err := c.QueryText(ctx, "victim", probe)
 		if err != nil {

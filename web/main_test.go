@@ -312,3 +312,10 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
+
+func dropDatabase(c *webtest.Cluster, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	// The cluster goes away with the tests in any case.
+	_ = c.Exec(ctx, "postgres", "drop database "+name+" with (force)")
+}

@@ -120,7 +120,7 @@ func (s *Server) database(c echo.Context) (Session, *pgxpool.Pool, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	pool, err := s.pools.get(session, c.Param("db"))
+	pool, err := s.pools.get(session, param(c, "db"))
 	return session, pool, err
 }
 

@@ -154,7 +154,7 @@ func (s *Server) cancelQuery(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !s.queries.cancelOne(queryKey{session.Info().ID, c.Param("qid")}) {
+	if !s.queries.cancelOne(queryKey{session.Info().ID, param(c, "qid")}) {
 		return problem(http.StatusNotFound, "query-not-found", "no statement of that id runs")
 	}
 	return c.NoContent(http.StatusNoContent)

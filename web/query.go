@@ -110,7 +110,7 @@ func (s *Server) runQuery(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	database := c.Param("db")
+	database := param(c, "db")
 	if _, err := session.DSN(database); err != nil {
 		return err
 	}

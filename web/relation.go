@@ -162,7 +162,7 @@ func (s *Server) getRelationByName(c echo.Context) error {
 	ctx, cancel := catalogContext(c)
 	defer cancel()
 	var oid uint32
-	err = pool.QueryRow(ctx, sqlRelationOID, c.Param("schema"), c.Param("name")).Scan(&oid)
+	err = pool.QueryRow(ctx, sqlRelationOID, param(c, "schema"), param(c, "name")).Scan(&oid)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return relationNotFound()
 	}
@@ -188,7 +188,7 @@ func relationNotFound() *Problem {
 }
 
 func oidParam(c echo.Context) (uint32, error) {
-	n, err := strconv.ParseUint(c.Param("oid"), 10, 32)
+	n, err := strconv.ParseUint(param(c, "oid"), 10, 32)
 	if err != nil || n == 0 {
 		return 0, badRequest("the relation's OID must be a number")
 	}

@@ -115,12 +115,12 @@ func (s *Server) through(c echo.Context, session Session, sql string, row func(g
 	if err != nil {
 		return err
 	}
-	ctx, run, err := s.queries.begin(c.Request().Context(), session.Info().ID, "", "rows", c.Param("db"), sql, timeout)
+	ctx, run, err := s.queries.begin(c.Request().Context(), session.Info().ID, "", "rows", param(c, "db"), sql, timeout)
 	if err != nil {
 		return err
 	}
 	defer s.queries.end(run)
-	return s.gateRows(ctx, session, c.Param("db"), sql, run, row, formats...)
+	return s.gateRows(ctx, session, param(c, "db"), sql, run, row, formats...)
 }
 
 func (s *Server) gateRows(ctx context.Context, session Session, database, sql string, run *running, row func(g *gate, values [][]byte) (bool, error), formats ...int16) error {

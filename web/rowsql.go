@@ -267,7 +267,7 @@ func (q *rowQuery) sql() (string, rowLayout, error) {
 		}
 		where = append(where, after)
 	}
-	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + q.rel.from() + whereClause(where) + q.orderClause(terms) +
+	sql := "SELECT " + strings.Join(list, ", ") + " FROM " + q.rel.from() + " AS t" + whereClause(where) + q.orderClause(terms, "t.") +
 		" LIMIT " + strconv.Itoa(q.limit+1)
 	if q.after != nil && q.rel.Paging == pagingOffset {
 		sql += " OFFSET " + strconv.FormatInt(max(q.after.Offset, 0), 10)
@@ -279,7 +279,10 @@ func (q *rowQuery) sql() (string, rowLayout, error) {
 // in that order by itself (synchronize_seqscans is off, and so are parallel
 // scans), and sorting would read all of it for the first page. With a filter
 // an index may be used, whose order is another.
-func (q *rowQuery) orderClause(terms []orderTerm) string {
+//
+// In ORDER BY a bare name means a column of the result before one of the
+// table, and the result's may be cut: qualifier ("t.") makes it the table's.
+func (q *rowQuery) orderClause(terms []orderTerm, qualifier string) string {
 	if len(terms) == 0 || (q.rel.Paging == pagingCTID && len(q.order) == 0 && len(q.filters) == 0) {
 		return ""
 	}
@@ -289,7 +292,7 @@ func (q *rowQuery) orderClause(terms []orderTerm) string {
 		if t.desc {
 			dir = " DESC"
 		}
-		list = append(list, t.expr+dir)
+		list = append(list, qualifier+t.expr+dir)
 	}
 	return " ORDER BY " + strings.Join(list, ", ")
 }
@@ -311,7 +314,7 @@ func (q *rowQuery) plainSQL() (string, error) {
 	if q.rel.Paging == pagingCTID && len(q.order) == 0 {
 		terms = nil
 	}
-	order := (&rowQuery{rel: q.rel, order: q.order, filters: q.filters}).orderClause(terms)
+	order := (&rowQuery{rel: q.rel, order: q.order, filters: q.filters}).orderClause(terms, "")
 	return "SELECT * FROM " + q.rel.from() + whereClause(where) + order + " LIMIT " + strconv.Itoa(q.limit), nil
 }
 

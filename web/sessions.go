@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"runtime"
 	"runtime/debug"
 
@@ -38,9 +39,23 @@ func (s *Server) getContract(c echo.Context) error {
 	return c.Blob(http.StatusOK, "application/yaml", contract)
 }
 
+// param returns a part of the path. The router hands it out as it was sent when
+// the path holds escapes that matter, such as a slash within a name.
+func param(c echo.Context, name string) string {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v
+	}
+	plain, err := url.PathUnescape(v)
+	if err != nil {
+		return v
+	}
+	return plain
+}
+
 // session returns the session that the path names.
 func (s *Server) session(c echo.Context) (Session, error) {
-	id := c.Param("id")
+	id := param(c, "id")
 	session, err := s.opts.Sessions.Get(c.Request().Context(), id)
 	if errors.Is(err, ErrNotFound) {
 		return nil, problem(http.StatusNotFound, "session-not-found", "there is no session "+id)

@@ -68,7 +68,7 @@ func (s *Server) createExport(c echo.Context) error {
 	}
 	ctx, cancel := catalogContext(c)
 	defer cancel()
-	plan, err := s.planExport(ctx, session, c.Param("db"), body)
+	plan, err := s.planExport(ctx, session, param(c, "db"), body)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (s *Server) downloadExport(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	plan := s.tickets.take(queryKey{session.Info().ID, c.Param("eid")})
+	plan := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")})
 	if plan == nil {
 		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
 	}

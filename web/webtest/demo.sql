@@ -43,7 +43,7 @@ create table shop.products (
   attrs  jsonb not null default '{}'
 );
 insert into shop.products
-select 'SKU-' || lpad(i::text, 4, '0'), 'Product ' || i, (i * 31 % 5000)::numeric / 100 + 1,
+select 'SKU-' || lpad(i::text, 4, '0'), 'A fairly long title of product ' || i, (i * 31 % 5000)::numeric / 100 + 1,
        array[i % 30, i % 20, i % 10], jsonb_build_object('colour', (array['red','green','blue'])[1 + i % 3], 'weight', i % 100)
 from generate_series(1, 300) i;
 
