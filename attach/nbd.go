@@ -49,29 +49,16 @@ func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logge
 		setup.sockets = append(setup.sockets, f)
 	}
 
-	nl, err := openNBDNetlink()
-	if err != nil {
+	if err := haveNBDNetlink(); err != nil {
 		logger.Debug("no NBD by netlink, trying ioctl", "error", err)
 		return attachIoctl(setup, r)
 	}
-	index, err := nl.connect(setup)
+	index, err := connectNetlink(setup)
 	if err != nil {
-		return nil, errors.Join(err, nl.close())
+		return nil, err
 	}
 	r.Index, r.Path = index, fmt.Sprintf("/dev/nbd%d", index)
-	undo = func(ctx context.Context) error {
-		if nbdPID(index) == 0 {
-			return nl.close() // it has gone on its own
-		}
-		err := nl.disconnect(index)
-		if err == nil {
-			err = waitNBDFree(ctx, index)
-		}
-		if err != nil {
-			return err
-		}
-		return nl.close()
-	}
+	undo = func(ctx context.Context) error { return freeNBD(ctx, index) }
 	if fd, err := openNBDDevice(index, unix.O_RDONLY); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", r.Path, err), undo(ctx))
 	} else {
@@ -106,6 +93,29 @@ func dialUnix(ctx context.Context, path string) func() (net.Conn, error) {
 		}
 		return c, nil
 	}
+}
+
+// freeNBD disconnects a device, by whichever interface there is, and waits until
+// it is free. One that has gone on its own is done.
+func freeNBD(ctx context.Context, index int) error {
+	if nbdPID(index) == 0 {
+		return nil
+	}
+	var err error
+	if haveNBDNetlink() == nil {
+		err = disconnectNetlink(index)
+	} else {
+		var fd int
+		if fd, err = openNBDDevice(index, unix.O_RDWR); err == nil {
+			err = unix.IoctlSetInt(fd, nbdDisconnect, 0)
+			_ = unix.IoctlSetInt(fd, nbdClearSock, 0)
+			unix.Close(fd)
+		}
+	}
+	if err != nil && nbdPID(index) != 0 {
+		return err
+	}
+	return waitNBDFree(ctx, index)
 }
 
 // waitNBDFree waits until a disconnected device has no user left.

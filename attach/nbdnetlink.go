@@ -44,31 +44,47 @@ func (s nbdSetup) timeoutSeconds() uint64 {
 	return uint64((s.timeout + time.Second - 1) / time.Second)
 }
 
-// nbdNetlink is an open connection to the kernel's NBD family.
-type nbdNetlink struct {
-	conn   *genetlink.Conn
-	family uint16
-}
-
-// openNBDNetlink fails with os.ErrNotExist when the kernel has no NBD client,
-// or does not show it to this network namespace.
-func openNBDNetlink() (*nbdNetlink, error) {
+// nbdCommand sends one command to the kernel's NBD family over a socket of its
+// own and returns the replies. Each command gets its own since the kernel may
+// answer in more messages than genetlink waits for, which would then be taken
+// for the answer to the next command.
+//
+// The error wraps os.ErrNotExist when the kernel has no NBD client, or does not
+// show it to this network namespace.
+func nbdCommand(cmd uint8, flags netlink.HeaderFlags, enc *netlink.AttributeEncoder) ([]genetlink.Message, error) {
+	data, err := enc.Encode()
+	if err != nil {
+		return nil, err
+	}
 	conn, err := genetlink.Dial(nil)
 	if err != nil {
 		return nil, fmt.Errorf("open generic netlink: %w", err)
 	}
+	defer conn.Close()
 	family, err := conn.GetFamily(nbdFamily)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("look for the kernel's NBD client by netlink: %w", err), conn.Close())
+		return nil, fmt.Errorf("look for the kernel's NBD client by netlink: %w", err)
 	}
-	return &nbdNetlink{conn, family.ID}, nil
+	return conn.Execute(genetlink.Message{
+		Header: genetlink.Header{Command: cmd, Version: nbdVersion},
+		Data:   data,
+	}, family.ID, netlink.Request|flags)
 }
 
-func (n *nbdNetlink) close() error { return n.conn.Close() }
+// haveNBDNetlink says whether nbdCommand can be used here.
+func haveNBDNetlink() error {
+	conn, err := genetlink.Dial(nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conn.GetFamily(nbdFamily)
+	return err
+}
 
-// connect gives the sockets to a device that the kernel chooses and returns
-// its index. The kernel keeps references to the sockets.
-func (n *nbdNetlink) connect(s nbdSetup) (int, error) {
+// connectNetlink gives the sockets to a device that the kernel chooses and
+// returns its index. The kernel keeps references to the sockets.
+func connectNetlink(s nbdSetup) (int, error) {
 	enc := netlink.NewAttributeEncoder()
 	enc.Uint64(nbdAttrSizeBytes, uint64(s.export.size))
 	enc.Uint64(nbdAttrBlockSize, nbdBlockSize)
@@ -89,7 +105,8 @@ func (n *nbdNetlink) connect(s nbdSetup) (int, error) {
 	if s.backend != "" {
 		enc.String(nbdAttrBackend, s.backend)
 	}
-	replies, err := n.execute(nbdCmdConnect, enc)
+	// Without asking for an acknowledgement: the reply is one.
+	replies, err := nbdCommand(nbdCmdConnect, 0, enc)
 	if err != nil {
 		return -1, fmt.Errorf("connect an NBD device by netlink: %w", err)
 	}
@@ -107,23 +124,12 @@ func (n *nbdNetlink) connect(s nbdSetup) (int, error) {
 	return -1, errors.New("the kernel connected an NBD device but does not say which")
 }
 
-// disconnect takes the device down, pending requests included.
-func (n *nbdNetlink) disconnect(index int) error {
+// disconnectNetlink takes the device down, pending requests included.
+func disconnectNetlink(index int) error {
 	enc := netlink.NewAttributeEncoder()
 	enc.Uint32(nbdAttrIndex, uint32(index))
-	if _, err := n.execute(nbdCmdDisconnect, enc); err != nil {
+	if _, err := nbdCommand(nbdCmdDisconnect, netlink.Acknowledge, enc); err != nil {
 		return fmt.Errorf("disconnect /dev/nbd%d by netlink: %w", index, err)
 	}
 	return nil
-}
-
-func (n *nbdNetlink) execute(cmd uint8, enc *netlink.AttributeEncoder) ([]genetlink.Message, error) {
-	data, err := enc.Encode()
-	if err != nil {
-		return nil, err
-	}
-	return n.conn.Execute(genetlink.Message{
-		Header: genetlink.Header{Command: cmd, Version: nbdVersion},
-		Data:   data,
-	}, n.family, netlink.Request|netlink.Acknowledge)
 }

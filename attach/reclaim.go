@@ -143,22 +143,3 @@ func nbdIsOurs(index int, r Resource) bool {
 	// is the one that is dead now.
 	return r.Index == index && nbdPID(index) == r.PID
 }
-
-func freeNBD(ctx context.Context, index int) error {
-	nl, err := openNBDNetlink()
-	if err == nil {
-		err = nl.disconnect(index)
-		err = errors.Join(err, nl.close())
-	} else {
-		var fd int
-		if fd, err = openNBDDevice(index, unix.O_RDWR); err == nil {
-			err = unix.IoctlSetInt(fd, nbdDisconnect, 0)
-			_ = unix.IoctlSetInt(fd, nbdClearSock, 0)
-			unix.Close(fd)
-		}
-	}
-	if err != nil && nbdPID(index) != 0 {
-		return err
-	}
-	return waitNBDFree(ctx, index)
-}
