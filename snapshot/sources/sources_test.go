@@ -27,6 +27,10 @@ func open(t testing.TB, ref string, opts snapshot.Options) *snapshot.Snapshot {
 	return s
 }
 
+func openAny(ref string) (*snapshot.Snapshot, error) {
+	return sources.Open(context.Background(), ref, snapshot.Options{})
+}
+
 // conforms runs the suite on ref, which must be of the kind and hold want.
 func conforms(t *testing.T, ref string, kind snapshot.Kind, opts snapshot.Options, want map[string]string) {
 	t.Helper()
