@@ -36,7 +36,7 @@ func Choose(ctx context.Context, c Config) (*Plan, error) {
 	case Docker:
 		p, err := findDocker(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("Docker: %w", err)
+			return nil, fmt.Errorf("runner docker: %w", err)
 		}
 		p.Why = "it was asked for"
 		return p, nil
@@ -81,7 +81,7 @@ func (c Config) complete() (Config, error) {
 		}
 	}
 	if !filepath.IsAbs(c.Root) || !filepath.IsAbs(c.RunDir) {
-		return c, fmt.Errorf("Root %q and RunDir %q must be absolute paths", c.Root, c.RunDir)
+		return c, fmt.Errorf("root %q and run directory %q must be absolute paths", c.Root, c.RunDir)
 	}
 	if c.SessionID == "" {
 		c.SessionID = "unnamed"

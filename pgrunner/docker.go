@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
@@ -46,7 +47,7 @@ func findDocker(ctx context.Context, c Config) (*Plan, error) {
 		return nil, fmt.Errorf("%w: the engine at %s does not answer: %w", ErrNoRunner, cl.DaemonHost(), err)
 	}
 	img, err := cl.ImageInspect(ctx, c.Image)
-	if client.IsErrNotFound(err) {
+	if errdefs.IsNotFound(err) {
 		if err := pull(ctx, cl, c); err != nil {
 			return nil, err
 		}

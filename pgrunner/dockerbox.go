@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -172,7 +173,7 @@ func (b *dockerBox) release(ctx context.Context) error {
 func removeContainer(ctx context.Context, cl *client.Client, name string) error {
 	for {
 		err := cl.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
-		if client.IsErrNotFound(err) {
+		if errdefs.IsNotFound(err) {
 			return nil
 		}
 		// nil: look again whether it is gone; a conflict: somebody else is
@@ -195,7 +196,7 @@ func reclaimContainer(ctx context.Context, r Resource) error {
 	}
 	defer cl.Close()
 	i, err := cl.ContainerInspect(ctx, r.Container)
-	if client.IsErrNotFound(err) {
+	if errdefs.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {

@@ -1,3 +1,4 @@
+#!/bin/sh
 # The first process of a sandbox, the same in a container and in local
 # namespaces. It takes orders, one a line, from standard input; end of file
 # before "serve" ends it, and nothing of the session is left running.
