@@ -26,6 +26,7 @@ type conn struct {
 	// RemoveExport meanwhile).
 	exp        atomic.Pointer[export]
 	structured bool
+	splice     bool // READs may be sent by sendfile
 	contexts   []metaContext
 
 	mem      *budget
@@ -72,7 +73,8 @@ func (c *conn) serve() error {
 		return fmt.Errorf("nbd handshake: %w", err)
 	}
 	c.nc.SetDeadline(time.Time{}) //nolint:errcheck // fails only when closed, which reading tells better
-	c.out = &outbox{nc: c.rw, timeout: c.srv.opts.TransferTimeout, sent: c.sent}
+	c.out = &outbox{nc: c.rw, timeout: c.srv.opts.TransferTimeout, sent: c.sent, splicer: newSplicer(c.rw)}
+	c.splice = c.out.splicer != nil && c.exp.Load().files != nil
 	c.srv.watch.add(c)
 	defer c.srv.watch.remove(c)
 

@@ -33,6 +33,10 @@
 //     reads on. The stuck goroutine answers its own request when it is done;
 //     until then others of its kind (reading, changing) go to the workers.
 //
+// A longer READ of bytes that lie in one file and in the page cache goes from
+// there to the socket by sendfile(2) without a copy, if the device can say where
+// they lie (block.FileMapper).
+//
 // Everything else (large requests, FLUSH, FUA, TRIM ...) goes to the
 // connection's workers, a bounded number started on demand, and is answered in
 // the order of completion. Reading and changing commands have workers of their

@@ -27,8 +27,9 @@ type Export struct {
 	// Device is what is served. If it is a block.Device it takes writes.
 	// If it is a block.ExtentMapper, clients see what is zeros
 	// (base:allocation) and what the overlay holds (snapview:overlay). If it
-	// is a block.Prefetcher it gets NBD_CMD_CACHE. The server never closes
-	// it: that is for its owner, after Shutdown.
+	// is a block.Prefetcher it gets NBD_CMD_CACHE, and if it is a
+	// block.FileMapper, long READs are sent from its files without a copy.
+	// The server never closes it: that is for its owner, after Shutdown.
 	Device block.Reader
 
 	// ReadOnly refuses writes even though Device takes them.
@@ -42,6 +43,7 @@ type export struct {
 	dev     block.Device       // nil if read-only
 	extents block.ExtentMapper // nil if it cannot say
 	cache   block.Prefetcher   // nil if it takes no hints
+	files   block.FileMapper   // nil if it does not know
 	flags   uint16             // transmission flags without NBD_FLAG_SEND_DF
 	fault   func(Fault)        // may be nil
 	stats   exportStats
@@ -80,6 +82,7 @@ func newExport(e Export, fault func(Fault)) (*export, error) {
 	}
 	x.extents, _ = e.Device.(block.ExtentMapper)
 	x.cache, _ = e.Device.(block.Prefetcher)
+	x.files, _ = e.Device.(block.FileMapper)
 	return x, nil
 }
 

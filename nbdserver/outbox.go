@@ -18,6 +18,7 @@ type outbox struct {
 	nc      net.Conn
 	timeout time.Duration // that a client has to accept a batch
 	sent    func(*request)
+	splicer *splicer // nil if ranges of files cannot be sent
 
 	mu      sync.Mutex
 	queue   []*request
@@ -77,17 +78,34 @@ func (o *outbox) write() error {
 			return err
 		}
 	}
-	if len(o.batch) == 1 {
-		_, err := o.nc.Write(o.batch[0].out)
-		return err
-	}
 	o.gather = o.gather[:0]
 	for _, q := range o.batch {
 		o.gather = append(o.gather, q.out)
+		if q.file.Length == 0 {
+			continue
+		}
+		if err := o.writeGathered(); err != nil {
+			return err
+		}
+		if err := o.splicer.send(q.file); err != nil {
+			return err
+		}
 	}
-	o.vec = o.gather
-	_, err := o.vec.WriteTo(o.nc)
+	return o.writeGathered()
+}
+
+func (o *outbox) writeGathered() error {
+	var err error
+	switch len(o.gather) {
+	case 0:
+	case 1:
+		_, err = o.nc.Write(o.gather[0])
+	default:
+		o.vec = o.gather
+		_, err = o.vec.WriteTo(o.nc)
+	}
 	clear(o.gather)
+	o.gather = o.gather[:0]
 	return err
 }
 

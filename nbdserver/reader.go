@@ -42,10 +42,11 @@ type reader struct {
 	kind     int       // of the request being executed, see conn.stuck
 	now      time.Time // the last look at the clock
 	deadline time.Time // for reading, as last set
+	probe    [1][]byte // one byte, see cached
 }
 
 func newReader(c *conn) *reader {
-	return &reader{c: c, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}}
+	return &reader{c: c, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}, probe: [1][]byte{make([]byte, 1)}}
 }
 
 // read takes requests from the client until the connection ends or the
@@ -114,6 +115,9 @@ func (rd *reader) next() (relieved bool, err error) {
 	}
 	if rd.backoff > 0 {
 		rd.backoff--
+	}
+	if q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ && q.n >= spliceMin && rd.c.splice && rd.splice(&q) {
+		return false, nil
 	}
 	data := q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ || q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_WRITE
 	if data && q.n <= inlineMax && q.flags&cmdFlagFUA == 0 {

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"github.com/pojntfx/go-nbd/pkg/protocol"
+
+	"github.com/snapview/snapview/block"
 )
 
 // A request is one command of a client, and later its reply. Requests that
@@ -17,10 +19,11 @@ type request struct {
 	off    int64  // in bytes; negative if the client's was past 2^63
 	n      int64  // in bytes
 
-	errno uint32  // not 0: refused before it reaches the device
-	buf   *buffer // payload of a WRITE; data of a READ; nil if none
-	grant grant   // of the connection's budget
-	out   []byte  // the encoded reply; points into buf or small
+	errno uint32          // not 0: refused before it reaches the device
+	buf   *buffer         // payload of a WRITE; data of a READ; nil if none
+	grant grant           // of the connection's budget
+	out   []byte          // the encoded reply; points into buf or small
+	file  block.FileRange // sent after out, if its Length is not 0
 	small [64]byte
 	done  chan struct{} // not nil: closed when out has been sent
 }
