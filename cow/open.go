@@ -60,11 +60,10 @@ func (s *Store) Open(top LayerID, base Base, o Options) (*Overlay, error) {
 	if top.IsBase() {
 		return nil, fmt.Errorf("overlay store %s: %w: the base cannot be written, make a new top over it", s.dir, ErrSealed)
 	}
-	if _, err := os.Stat(s.mapPath(top)); err != nil {
-		_, err := s.readLayer(top)
+	if _, err := s.readLayer(top); err != nil {
 		return nil, err
 	}
-	// The lock comes first: while another has the top, its map may change.
+	// Read again under the lock: while another has the top, its map changes.
 	data, err := s.openData(top, unix.O_RDWR)
 	if err != nil {
 		return nil, err
@@ -94,6 +93,23 @@ func (s *Store) Open(top LayerID, base Base, o Options) (*Overlay, error) {
 		return nil, err
 	}
 	return ov, nil
+}
+
+// Resume opens the top that a reference names (Options.Ref), after a crash or an
+// orderly Close alike, and keeps the reference. When a crash fell between the
+// seal of a checkpoint and the move of the reference, it goes on above the
+// checkpoint: nothing had been written there.
+func (s *Store) Resume(ref string, base Base, o Options) (*Overlay, error) {
+	id, err := s.Ref(ref)
+	if err != nil {
+		return nil, err
+	}
+	o.Ref = ref
+	ov, err := s.Open(id, base, o)
+	if errors.Is(err, ErrSealed) {
+		return s.NewTop(id, base, o)
+	}
+	return ov, err
 }
 
 // View opens a layer's disk read-only; the zero LayerID gives the base's. A top
