@@ -35,7 +35,7 @@ func TestDockerOtherVersions(t *testing.T) {
 			if err := os.Chmod(dir, 0o777); err != nil {
 				t.Fatal(err)
 			}
-			run(t, "docker", "-H", chosen.DockerHost, "run", "--rm", "--network", "none", "--label", labelSession+"=test",
+			run(t, "docker", "-H", p.Engine, "run", "--rm", "--network", "none", "--label", labelSession+"=test",
 				"--user", strconv.Itoa(p.UID)+":"+strconv.Itoa(p.GID), "-v", dir+":/w", image, "sh", "-c",
 				`initdb -N -D /w/data -U boss >/dev/null && printf '%s\n' "create database shop;" | postgres --single -D /w/data postgres >/dev/null 2>&1 && `+
 					`printf '%s\n' 'create schema s;' 'create table s.t (a int);' 'insert into s.t values (42);' 'create sequence q;' | `+

@@ -127,6 +127,9 @@ func startLocal(c Config, p *Plan, record func(Resource) error) (_ box, err erro
 		// A build of one's own, such as /opt/pg17/bin with its ../lib and
 		// ../share, at the same path since it knows it.
 		prefix := filepath.Dir(p.BinDir)
+		if strings.HasPrefix(prefix, "/nix/store/") {
+			prefix = "/nix/store" // where its libraries lie as well
+		}
 		if prefix == "/" {
 			return nil, fmt.Errorf("the binaries' directory %s cannot be shown to the sandbox", p.BinDir)
 		}

@@ -20,6 +20,11 @@ var hostPrograms = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
 // hostFiles are single files of /etc that programs need to run.
 var hostFiles = []string{"/etc/ld.so.cache", "/etc/localtime", "/etc/timezone"}
 
+// hostData are directories that links in the programs' directories lead to:
+// Debian's alternatives (libraries of extensions such as PostGIS) and the
+// dictionaries of text search that its packages generate.
+var hostData = []string{"/etc/alternatives", "/var/cache/postgresql"}
+
 // devices are the character devices of /dev inside.
 var devices = []string{"null", "zero", "full", "random", "urandom"}
 
@@ -70,6 +75,17 @@ func fill(c Config) error {
 	}
 	for _, p := range hostFiles {
 		if err := bindFile(p, in(p), unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC); err != nil {
+			return err
+		}
+	}
+	for _, p := range hostData {
+		if _, err := os.Stat(p); err != nil {
+			continue
+		}
+		if err := os.MkdirAll(in(p), 0o755); err != nil {
+			return err
+		}
+		if err := bind(p, in(p), unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC); err != nil {
 			return err
 		}
 	}
