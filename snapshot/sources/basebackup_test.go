@@ -25,10 +25,10 @@ func TestBaseBackup_Conforms(t *testing.T) {
 	s.Shell("mkdir ts")
 	s.Run("psql", "-qc", "create tablespace fast location '"+s.Dir+"/ts'")
 	s.Run("psql", "-qc", "create table t2 tablespace fast as select * from t")
-	s.Run("pg_basebackup", "-D", "folder", "-Ft", "-c", "fast")
+	s.Run("pg_basebackup", "-D", "folder", "-Ft", "-N", "-c", "fast")
 	folder := open(t, filepath.Join(s.Dir, "folder"), snapshot.Options{})
 	defer folder.Close()
-	s.Run("pg_basebackup", "-D", "plain", "-Fp", "-c", "fast", "-T", s.Dir+"/ts="+s.Dir+"/plain-ts")
+	s.Run("pg_basebackup", "-D", "plain", "-Fp", "-N", "-c", "fast", "-T", s.Dir+"/ts="+s.Dir+"/plain-ts")
 	plain := open(t, filepath.Join(s.Dir, "plain"), snapshot.Options{})
 	defer plain.Close()
 	for _, snap := range []*snapshot.Snapshot{folder, plain} {
@@ -41,7 +41,7 @@ func TestBaseBackup_Conforms(t *testing.T) {
 	}
 
 	// without its WAL it is refused, by the segment's name
-	s.Run("pg_basebackup", "-D", "nowal", "-Fp", "-X", "none", "-c", "fast", "-T", s.Dir+"/ts="+s.Dir+"/nowal-ts")
+	s.Run("pg_basebackup", "-D", "nowal", "-Fp", "-N", "-X", "none", "-c", "fast", "-T", s.Dir+"/ts="+s.Dir+"/nowal-ts")
 	refused(t, filepath.Join(s.Dir, "nowal"), "wal")
 }
 
