@@ -36,7 +36,7 @@ const (
 )
 
 // Config says which PostgreSQL to run on what, and how. Choose reads Runner,
-// Major, Image, DockerHost and Events; Start reads all of it.
+// Major, Image, DockerHost, CacheDir and Events; Start reads all of it.
 type Config struct {
 	// Runner is the wanted runner; "" is Auto.
 	Runner Kind
@@ -47,6 +47,10 @@ type Config struct {
 	// DockerHost is the engine's address; "" means DOCKER_HOST or the
 	// default socket.
 	DockerHost string
+
+	// CacheDir, if set, remembers which user an image has: finding out takes
+	// a container, some 0.1 s. The directory is made if need be.
+	CacheDir string
 
 	// SessionID goes into names and labels of what is created, so that people
 	// can tell what it belongs to: letters, digits and '-'.
@@ -64,7 +68,9 @@ type Config struct {
 	// removed. Not on Root: what is written here is not part of the overlay.
 	RunDir string
 
-	// Limits are those of the cluster's pg_control; see there.
+	// Limits are those of the cluster's pg_control. Only those of prepared
+	// transactions and of locks are used from the beginning: the way we
+	// start, the others need not be what they were. Zeros mean unknown.
 	Limits Limits
 	// Writable asks for a scratch server: promoted, and the role that clients
 	// use is a superuser.
@@ -102,8 +108,8 @@ type Config struct {
 }
 
 // Limits are the settings that a standby must not have lower than the cluster
-// the WAL came from, as pg_control holds them. Zeros mean unknown; a start
-// that fails for too low a value is repeated with the value it asks for.
+// the WAL came from, as pg_control holds them. A start that fails for too low
+// a value is repeated with the value it asks for.
 type Limits struct {
 	MaxConnections     int
 	MaxWorkerProcesses int

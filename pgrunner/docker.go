@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +71,7 @@ func findDocker(ctx context.Context, c Config) (*Plan, error) {
 			}
 		}
 	}
-	p.UID, p.GID, err = imageUser(ctx, cl, c, img.ID)
+	p.UID, p.GID, err = cachedImageUser(ctx, cl, c, img.ID)
 	if err != nil {
 		return nil, fmt.Errorf("user of image %s: %w", c.Image, err)
 	}
@@ -123,6 +125,28 @@ func pull(ctx context.Context, cl *client.Client, c Config) error {
 
 // maxPasswd bounds what is read of an image's /etc/passwd.
 const maxPasswd = 1 << 20
+
+// cachedImageUser is imageUser, looked up in Config.CacheDir first. An image's
+// id is the hash of its contents, so what is remembered cannot become wrong.
+func cachedImageUser(ctx context.Context, cl *client.Client, c Config, imageID string) (uid, gid int, err error) {
+	if c.CacheDir == "" {
+		return imageUser(ctx, cl, c, imageID)
+	}
+	path := filepath.Join(c.CacheDir, "image-"+strings.ReplaceAll(imageID, ":", "-")+".passwd")
+	if b, err := os.ReadFile(path); err == nil {
+		if uid, gid, err := parsePasswd(string(b), userName); err == nil {
+			return uid, gid, nil
+		}
+	}
+	if uid, gid, err = imageUser(ctx, cl, c, imageID); err != nil {
+		return 0, 0, err
+	}
+	// Not remembered is not wrong: the next time asks again.
+	if os.MkdirAll(c.CacheDir, 0o700) == nil {
+		_ = os.WriteFile(path, fmt.Appendf(nil, "%s:x:%d:%d\n", userName, uid, gid), 0o600)
+	}
+	return uid, gid, nil
+}
 
 // imageUser returns the image's user postgres. The engine shows files of
 // containers only, so one is made, and never started.

@@ -74,7 +74,14 @@ func TestDockerPlainBackup(t *testing.T) {
 // TestDockerWalls looks at the container as the engine knows it, and tries
 // what a client may not.
 func TestDockerWalls(t *testing.T) {
-	p, _ := needsDocker(t, 17)
+	p, chosen := needsDocker(t, 17)
+	chosen.CacheDir = filepath.Join(tempDir(t), "cache")
+	for range 2 {
+		again, err := Choose(t.Context(), chosen)
+		if err != nil || *again != *p {
+			t.Errorf("chose %+v, %v; before %+v", again, err, p)
+		}
+	}
 	if p.UID == 0 || p.GID == 0 {
 		t.Errorf("the image's user is %d:%d", p.UID, p.GID)
 	}

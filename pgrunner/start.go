@@ -39,7 +39,10 @@ func Start(ctx context.Context, p *Plan, c Config) (_ *Server, err error) {
 	if err := refuseUnsafe(c.dataPath(), c); err != nil {
 		return nil, err
 	}
-	st := &starter{c: c, p: *p, limits: c.Limits, role: readerRole}
+	st := &starter{c: c, p: *p, role: readerRole, limits: Limits{
+		// The others are not needed, see settings, and cost memory.
+		MaxPreparedXacts: c.Limits.MaxPreparedXacts, MaxLocksPerXact: c.Limits.MaxLocksPerXact,
+	}}
 	if c.Writable {
 		st.role = writerRole
 	}
