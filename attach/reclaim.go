@@ -21,6 +21,20 @@ import (
 func Reclaim(ctx context.Context, log []Resource) error {
 	left := Latest(log)
 	var errs []error
+	// The NBD servers died with their process. Requests that were under way
+	// would wait for the kernel's timeout, and unmounting for them: end
+	// them first. The device itself is freed in its turn.
+	for _, r := range left {
+		if r.BootID != bootID() {
+			continue
+		}
+		switch r.Kind {
+		case KindNBD:
+			eachNBD(r, func(index int) { _ = disconnectNBD(index) })
+		case KindFUSE:
+			abortFUSE(r)
+		}
+	}
 	for i := len(left) - 1; i >= 0; i-- {
 		r := left[i]
 		// Directories outlive a boot, nothing else does; and after one a
@@ -49,6 +63,18 @@ func reclaim(ctx context.Context, r Resource) error {
 		return removeDir(r.Path)
 	}
 	return fmt.Errorf("this version of snapview does not know what a %q is", r.Kind)
+}
+
+// abortFUSE ends the requests of a FUSE mount whose server is dead. A thread of
+// the dead process may itself wait in the kernel for one of them (it unmounted
+// when it was killed) and keep the connection open that way, so that nothing
+// but an abort ever answers it. Forcing the unmount aborts the connection also
+// when the unmount itself fails for being busy.
+func abortFUSE(r Resource) {
+	top, ok, err := topMount(r.Path)
+	if err == nil && ok && top.fstype == "fuse.snapview" && top.source == r.Source {
+		_ = unix.Unmount(r.Path, unix.MNT_FORCE)
+	}
 }
 
 // reclaimMount unmounts what is mounted at the recorded place if its type and
@@ -114,21 +140,25 @@ func freeLoop(ctx context.Context, name string, r Resource) error {
 	return waitLoopFree(ctx, "/dev/"+name, r.Backing)
 }
 
-// reclaimNBD disconnects the device that carries our identifier or, where the
-// kernel keeps none, was connected by the dead process.
+// reclaimNBD frees the device that was recorded.
 func reclaimNBD(ctx context.Context, r Resource) error {
+	var errs []error
+	eachNBD(r, func(index int) { errs = append(errs, freeNBD(ctx, index)) })
+	return errors.Join(errs...)
+}
+
+// eachNBD calls do for the device that carries our identifier or, where the
+// kernel keeps none, was connected by the dead process.
+func eachNBD(r Resource, do func(index int)) {
 	indices, err := nbdDevices()
 	if err != nil {
-		return nil // no NBD here, nothing held
+		return // no NBD here, nothing held
 	}
-	var errs []error
 	for _, index := range indices {
-		if (r.Index >= 0 && index != r.Index) || !nbdIsOurs(index, r) {
-			continue
+		if (r.Index < 0 || index == r.Index) && nbdIsOurs(index, r) {
+			do(index)
 		}
-		errs = append(errs, freeNBD(ctx, index))
 	}
-	return errors.Join(errs...)
 }
 
 // nbdIsOurs proves that the device is the one recorded.
