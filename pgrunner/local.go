@@ -41,12 +41,17 @@ func binDirs(major int) []string {
 	if p, err := exec.LookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(p))
 	}
-	if p, err := exec.LookPath("pg_config"); err == nil {
-		if out, err := exec.Command(p, "--bindir").Output(); err == nil {
-			dirs = append(dirs, strings.TrimSpace(string(out)))
-		}
-	}
 	return dirs
+}
+
+// pgConfigDir asks pg_config for the directory of its binaries; "" if there is
+// none. On Debian it is a script that takes its time, so it is asked last.
+func pgConfigDir(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }
 
 var versionLine = regexp.MustCompile(`^postgres \(PostgreSQL\) ((\d+)\S*)`)
@@ -56,9 +61,29 @@ func findLocal(ctx context.Context, major int) (*Plan, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: run snapview with sudo, or use Docker", ErrNeedsRoot)
 	}
+	p, others, err := findIn(ctx, major, binDirs(major))
+	if p == nil && err == nil {
+		if dir := pgConfigDir(ctx); dir != "" {
+			p, _, err = findIn(ctx, major, []string{dir})
+		}
+	}
+	if p != nil || err != nil {
+		return p, err
+	}
+	have := ""
+	if len(others) > 0 {
+		have = ", only " + strings.Join(others, ", ")
+	}
+	return nil, fmt.Errorf("%w: PostgreSQL %d is not installed here%s; install it (on Debian and Ubuntu: "+
+		"apt install postgresql-%d, with https://apt.postgresql.org for other majors than the release's)",
+		ErrNoRunner, major, have, major)
+}
+
+// findIn looks for binaries of that major version in directories, and lists
+// the other versions it met.
+func findIn(ctx context.Context, major int, dirs []string) (p *Plan, others []string, err error) {
 	seen := map[string]bool{}
-	var others []string
-	for _, dir := range binDirs(major) {
+	for _, dir := range dirs {
 		// A link such as /usr/local/bin/postgres leads to its siblings.
 		bin, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 		if err != nil || seen[bin] {
@@ -79,17 +104,11 @@ func findLocal(ctx context.Context, major int) (*Plan, error) {
 		}
 		id, err := freeID()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return &Plan{Runner: Local, BinDir: filepath.Dir(bin), Version: m[1], UID: id, GID: id}, nil
+		return &Plan{Runner: Local, BinDir: filepath.Dir(bin), Version: m[1], UID: id, GID: id}, nil, nil
 	}
-	have := ""
-	if len(others) > 0 {
-		have = ", only " + strings.Join(others, ", ")
-	}
-	return nil, fmt.Errorf("%w: PostgreSQL %d is not installed here%s; install it (on Debian and Ubuntu: "+
-		"apt install postgresql-%d, with https://apt.postgresql.org for other majors than the release's)",
-		ErrNoRunner, major, have, major)
+	return nil, others, nil
 }
 
 // freeID returns a number that is neither a user nor a group of the host.
