@@ -272,7 +272,8 @@ func TestExports_AreCheckedAddedAndRemoved(t *testing.T) {
 }
 
 func TestHandshake_HasADeadline(t *testing.T) {
-	_, dial := serveDevices(t, Options{HandshakeTimeout: 20 * time.Millisecond}, Export{Device: block.NewMemory(512)})
+	t.Parallel()
+	_, dial := serveDevices(t, Options{HandshakeTimeout: time.Second}, Export{Device: block.NewMemory(512)})
 	greeted(t, dial()).expectEnd()
 }
 

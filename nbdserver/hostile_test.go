@@ -28,10 +28,11 @@ func TestConnections_AreLimited(t *testing.T) {
 func TestTransfer_ASlowPayloadEndsTheConnection(t *testing.T) {
 	for name, n := range map[string]int64{"Small": 4096, "Large": 1 << 20, "Refused": MaxPayload + 1} {
 		t.Run(name, func(t *testing.T) {
-			_, dial := serveDevices(t, Options{TransferTimeout: 20 * time.Millisecond}, Export{Device: block.NewMemory(64 << 20)})
+			t.Parallel()
+			_, dial := serveDevices(t, Options{TransferTimeout: time.Second}, Export{Device: block.NewMemory(64 << 20)})
 			c := connect(t, dial(), "", false)
 			// An idle client is not slow.
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(2500 * time.Millisecond)
 			c.request(cmdRead, 0, 1, 0, 8)
 			c.expectSimple(1, 0)
 			c.receive(8)
@@ -42,12 +43,13 @@ func TestTransfer_ASlowPayloadEndsTheConnection(t *testing.T) {
 }
 
 func TestTransfer_AnIdleClientAfterALargeWriteIsKept(t *testing.T) {
-	_, dial := serveDevices(t, Options{TransferTimeout: 20 * time.Millisecond}, Export{Device: block.NewMemory(1 << 20)})
+	t.Parallel()
+	_, dial := serveDevices(t, Options{TransferTimeout: time.Second}, Export{Device: block.NewMemory(1 << 20)})
 	c := connect(t, dial(), "", false)
-	for i := range 3 {
+	for i := range 2 {
 		c.request(cmdWrite, 0, uint64(i), 0, 1<<20, make([]byte, 1<<20))
 		c.expectSimple(uint64(i), 0)
-		time.Sleep(100 * time.Millisecond) // past any deadline that was set
+		time.Sleep(2500 * time.Millisecond) // past any deadline that was set
 	}
 	c.disconnect()
 }
