@@ -67,10 +67,11 @@ type Config struct {
 	NBDExport string
 	// NBDConnections is how many sockets the kernel gets when the server
 	// allows several. NBDTimeout is how long the kernel waits for an answer
-	// before it gives the connection up; when all are given up, requests
-	// fail with EIO. It is rounded up to seconds; negative waits for ever.
-	// A Device that holds writes back for longer than this loses them.
-	// A server that is gone is noticed at once, whatever the timeout.
+	// before it gives a connection up and tries the next; when all are
+	// given up, requests fail with EIO. It is rounded up to seconds;
+	// negative means a week. It must be longer than the Device ever holds
+	// writes back, or they are lost. That a server has closed its socket
+	// the kernel notices at once, but for requests that were under way.
 	NBDConnections int
 	NBDTimeout     time.Duration
 

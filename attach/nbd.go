@@ -16,6 +16,11 @@ import (
 // nbdBlockSize is the device's logical block size; see loopSector.
 const nbdBlockSize = 4096
 
+// nbdForever stands for "no timeout". The kernel's own value for that, 0, makes
+// a device with several connections give each up after 30 seconds. It must fit
+// in 32 bits as ticks of a thousandth of a second.
+const nbdForever = 7 * 24 * time.Hour
+
 // handshakePatience bounds the handshake with a server that does not answer.
 const handshakePatience = 30 * time.Second
 
@@ -24,7 +29,10 @@ const handshakePatience = 30 * time.Second
 // another network namespace than the initial one). It fills in what r does not
 // know yet and returns how to undo it.
 func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logger) (undo func(context.Context) error, err error) {
-	setup := nbdSetup{timeout: max(cfg.NBDTimeout, 0), backend: r.Backend}
+	setup := nbdSetup{timeout: cfg.NBDTimeout, backend: r.Backend}
+	if setup.timeout < 0 {
+		setup.timeout = nbdForever
+	}
 	conns, export, err := negotiate(dialUnix(ctx, cfg.NBDSocket), cfg.NBDExport, cfg.NBDConnections)
 	if err != nil {
 		return nil, fmt.Errorf("NBD server at %s: %w", cfg.NBDSocket, err)
@@ -95,27 +103,33 @@ func dialUnix(ctx context.Context, path string) func() (net.Conn, error) {
 	}
 }
 
-// freeNBD disconnects a device, by whichever interface there is, and waits until
-// it is free. One that has gone on its own is done.
+// freeNBD disconnects a device and waits until it is free. One that has gone on
+// its own is done.
 func freeNBD(ctx context.Context, index int) error {
 	if nbdPID(index) == 0 {
 		return nil
 	}
-	var err error
-	if haveNBDNetlink() == nil {
-		err = disconnectNetlink(index)
-	} else {
-		var fd int
-		if fd, err = openNBDDevice(index, unix.O_RDWR); err == nil {
-			err = unix.IoctlSetInt(fd, nbdDisconnect, 0)
-			_ = unix.IoctlSetInt(fd, nbdClearSock, 0)
-			unix.Close(fd)
-		}
-	}
-	if err != nil && nbdPID(index) != 0 {
+	if err := disconnectNBD(index); err != nil && nbdPID(index) != 0 {
 		return err
 	}
 	return waitNBDFree(ctx, index)
+}
+
+// disconnectNBD ends the device's connections by whichever interface there is.
+// Requests that were under way fail; so do later ones, of a file system that
+// is still mounted on it.
+func disconnectNBD(index int) error {
+	if haveNBDNetlink() == nil {
+		return disconnectNetlink(index)
+	}
+	fd, err := openNBDDevice(index, unix.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	err = unix.IoctlSetInt(fd, nbdDisconnect, 0)
+	_ = unix.IoctlSetInt(fd, nbdClearSock, 0)
+	return err
 }
 
 // waitNBDFree waits until a disconnected device has no user left.

@@ -35,7 +35,7 @@ const (
 type nbdSetup struct {
 	export  nbdExport
 	sockets []*os.File
-	timeout time.Duration // of a request; 0: wait for ever
+	timeout time.Duration // of a request
 	backend string        // identifier kept by the kernel with the device
 }
 

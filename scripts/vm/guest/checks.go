@@ -27,6 +27,7 @@ var checks = []check{
 	{"server stalls", serverStalls},
 	{"nobody listens", nobodyListens},
 	{"reclaim after kill -9", func() error { return reclaim("") }},
+	{"reclaim after kill -9 while writing", func() error { return reclaim("writing") }},
 	{"reclaim after kill -9 while frozen", func() error { return reclaim("frozen") }},
 	{"others are left alone", othersAreLeft},
 }
@@ -206,7 +207,7 @@ func failsToRead(a *attach.Attachment) error {
 }
 
 func serverKilled() error {
-	a, p, err := elsewhere(-1) // no timeout: death is noticed without
+	a, p, err := elsewhere(-1) // no timeout: a closed socket is noticed without
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/snapview/snapview/attach"
 )
@@ -60,6 +63,17 @@ func victim(then string) error {
 		if err := a.Freeze(); err != nil {
 			return err
 		}
+	}
+	if then == "writing" {
+		for i := range 4 {
+			go func() {
+				for {
+					_ = os.WriteFile(filepath.Join(a.MountPoint(), strconv.Itoa(i)), content(), 0o600)
+					_ = a.Sync()
+				}
+			}()
+		}
+		time.Sleep(200 * time.Millisecond) // for requests to be under way
 	}
 	fmt.Println("ready")
 	select {}
