@@ -127,7 +127,7 @@ func (s *Server) login(c echo.Context) error {
 func (s *Server) turnAway(c echo.Context, why string) error {
 	return c.HTML(http.StatusUnauthorized, `<!doctype html><html lang="en"><meta charset="utf-8"><title>snapview</title>`+
 		`<meta name="viewport" content="width=device-width"><h1>Not logged in</h1><p>`+htmlEscape(why)+
-		`</p><p>Open the URL that <code>snapview open</code> printed, or run <code>snapview sessions --url</code> for a new one.</p></html>`)
+		`</p><p>Open the URL that <code>snapview open</code> printed where it runs.</p></html>`)
 }
 
 // loginRedirect sends "/path?token=..." to the login, so that the token may

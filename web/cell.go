@@ -59,7 +59,6 @@ func (s *Server) getCell(c echo.Context) error {
 
 func sendCell(c echo.Context, rel *relation, col *column, value []byte, binary, download bool) error {
 	h := c.Response().Header()
-	h.Set("Cache-Control", "private, max-age=3600") // a backup does not change
 	if value == nil {
 		return c.NoContent(http.StatusNoContent)
 	}

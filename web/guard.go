@@ -45,7 +45,7 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if !control {
 			if !s.hostAllowed(r) {
 				return problem(http.StatusMisdirectedRequest, "misdirected", "this server does not answer for the host "+strconv.Quote(r.Host)).
-					withHint("open the address that snapview printed, or allow this name with --allow-host")
+					withHint("open the address that snapview printed")
 			}
 			if err := checkOrigin(r, api); err != nil {
 				return err

@@ -36,11 +36,12 @@ func newPools() *pools { return &pools{open: make(map[poolKey]*pool)} }
 // get returns the pool for a database of a session. When the session's server
 // was replaced the old pool is dropped.
 func (p *pools) get(session Session, database string) (*pgxpool.Pool, error) {
+	key := poolKey{session.Info().ID, database}
 	dsn, err := session.DSN(database)
 	if err != nil {
+		p.closeSession(key.session) // torn down by other means than ours
 		return nil, err
 	}
-	key := poolKey{session.Info().ID, database}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
