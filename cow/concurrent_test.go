@@ -16,7 +16,7 @@ import (
 func TestOverlay_ConcurrentWithCheckpointsAndMerges(t *testing.T) {
 	const size = 8 << 20
 	b, model := testBase(size)
-	s := newTestStore(t, b)
+	s := newTestStoreIn(t, fastDir(t), b)
 	o := newTop(t, s, LayerID{}, b)
 	const workers, piece = 4, 1500
 	var stop atomic.Bool

@@ -65,7 +65,12 @@ func testBase(size int) (Base, []byte) {
 
 func newTestStore(t testing.TB, b Base) *Store {
 	t.Helper()
-	s, err := CreateStore(filepath.Join(t.TempDir(), "store"), StoreOptions{BaseID: b.ID, VirtualSize: b.Reader.Size()})
+	return newTestStoreIn(t, t.TempDir(), b)
+}
+
+func newTestStoreIn(t testing.TB, dir string, b Base) *Store {
+	t.Helper()
+	s, err := CreateStore(filepath.Join(dir, "store"), StoreOptions{BaseID: b.ID, VirtualSize: b.Reader.Size()})
 	if err != nil {
 		t.Fatal(err)
 	}

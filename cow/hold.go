@@ -37,6 +37,7 @@ type holder struct {
 	since   time.Time
 	woken   chan struct{} // closed to wake all, then made anew
 	end     chan struct{} // closed by close
+	never   atomic.Bool   // nothing waits any more: see FailWhenFull
 	tell    func(Hold)    // nil: nobody wants to know
 	events  []Hold        // for tell, in order
 	telling bool
@@ -76,6 +77,9 @@ func (o *Overlay) waitForRoom(t *ticket, why HoldReason, need int64) error {
 		h.mu.Lock()
 		woken := h.woken
 		h.mu.Unlock()
+		if h.never.Load() {
+			return fmt.Errorf("overlay: %w: %s, and the overlay is about to be closed", ErrNoRoom, why)
+		}
 		wait := time.NewTimer(recheck)
 		select {
 		case <-h.end:
@@ -164,6 +168,14 @@ func (o *Overlay) describe() Hold {
 // now fit. 0 means no limit.
 func (o *Overlay) SetLimit(maxBytes int64) {
 	o.room.setLimit(maxBytes)
+	o.hold.wake()
+}
+
+// FailWhenFull makes writes that find no room fail with ErrNoRoom from now on,
+// those that wait already included. It is for the way down: unmounting waits
+// for the writes of the mount, which would wait for room that nobody makes.
+func (o *Overlay) FailWhenFull() {
+	o.hold.never.Store(true)
 	o.hold.wake()
 }
 

@@ -155,7 +155,7 @@ func TestMap_ABlankAmidSyncedRecordsIsRefused(t *testing.T) {
 
 func TestMap_IsWrittenAnewWhenItsLogGrows(t *testing.T) {
 	b, model := testBase(64 << 20)
-	s := newTestStore(t, b)
+	s := newTestStoreIn(t, fastDir(t), b)
 	o := newTop(t, s, LayerID{}, b)
 	rnd := newRand(2)
 	for range 1000 {
