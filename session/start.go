@@ -198,7 +198,13 @@ func (s *Session) export(ctx context.Context, device block.Reader) error {
 	}
 	listeners := []net.Listener{}
 	s.undo.add("stop the NBD server", func(ctx context.Context) error {
-		return errors.Join(server.Shutdown(ctx), closeListeners(listeners))
+		// A request that waits at the device ends when that is closed, next.
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return errors.Join(err, server.Close(), closeListeners(listeners))
+		}
+		return errors.Join(server.Close(), closeListeners(listeners))
 	})
 	var lc net.ListenConfig
 	unix, err := lc.Listen(ctx, "unix", filepath.Join(s.ledger.dir, nbdSocket))
@@ -272,10 +278,20 @@ func (s *Session) attach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.undo.addCritical("unmount", disk.Detach)
+	s.undo.addCritical("unmount", func(ctx context.Context) error {
+		letGo(p.overlay)
+		return disk.Detach(ctx)
+	})
 	s.with(func(p *parts) { p.disk = disk })
 	s.events.add(Event{Kind: Progress, Phase: AttachIt, Message: fmt.Sprintf("/dev/%s by %s", disk.DeviceName(), disk.Method())})
 	return nil
+}
+
+// letGo ends the holding of writes. What is written on the way down is thrown
+// away a moment later: it may go over the limit, and must not wait for room.
+func letGo(overlay *cow.Overlay) {
+	overlay.SetLimit(0)
+	overlay.FailWhenFull()
 }
 
 // recover starts PostgreSQL and waits until it answers.
@@ -285,7 +301,10 @@ func (s *Session) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.undo.addCritical("stop PostgreSQL", server.Stop)
+	s.undo.addCritical("stop PostgreSQL", func(ctx context.Context) error {
+		letGo(p.overlay)
+		return server.Stop(ctx)
+	})
 	s.with(func(p *parts) { p.server = server })
 	if err := s.ledger.update(func(r *Record) { r.Login = loginOf(server) }); err != nil {
 		return err
@@ -332,7 +351,8 @@ func (s *Session) serverConfig() pgrunner.Config {
 			MaxPreparedXacts:   id.Limits.MaxPreparedXacts,
 			MaxLocksPerXact:    id.Limits.MaxLocksPerXact,
 		},
-		RunDir: filepath.Join(s.ledger.dir, runDir),
+		RunDir:   filepath.Join(s.ledger.dir, runDir),
+		CacheDir: filepath.Join(s.opts.StateDir, "cache"),
 		Record: s.ledger.recordServer,
 		Events: func(e pgrunner.Event) {
 			phase := Recover

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -61,7 +62,7 @@ func TestGrowthAddsUpAndAgreesWithDu(t *testing.T) {
 	if !named {
 		t.Errorf("the new table is not among %+v", g.Relations)
 	}
-	out, err := exec.Command("sh", "-c", `du -cB1 "$1"/sessions/*/overlay/layers/*/data "$1"/sessions/*/overlay/*.data 2>/dev/null | tail -n 1`, "sh", state).Output()
+	out, err := exec.Command("sh", "-c", `du -cB1 "$1"/sessions/*/overlay/layers/*.data | tail -n 1`, "sh", state).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,38 +89,87 @@ func TestGrowthAddsUpAndAgreesWithDu(t *testing.T) {
 	}
 }
 
+// fill writes more into a session than its limit allows, and asks the kernel
+// to bring it to the disk. It returns a channel that is closed when the kernel
+// has: with writes held that is when there is room, or the session is gone.
+func fill(t *testing.T, state, url string) <-chan struct{} {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, sql := range []string{`create table grown as select g, repeat(md5(g::text), 20) as t from generate_series(1, 60000) g`, `checkpoint`} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounts, err := filepath.Glob(filepath.Join(state, "sessions/*/disk/mnt"))
+	if err != nil || len(mounts) != 1 {
+		t.Fatalf("mounts %v, %v", mounts, err)
+	}
+	synced := make(chan struct{})
+	cmd := exec.Command("sync", "-f", mounts[0])
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(synced)
+		cmd.Wait() //nolint:errcheck // it fails when the session goes away under it
+	}()
+	return synced
+}
+
+func isHold(held bool) func(map[string]any) bool {
+	return func(e map[string]any) bool {
+		now, _ := e["held"].(bool)
+		return e["event"] == "hold" && now == held
+	}
+}
+
 func TestLimitHoldsWritesAndRoomLetsThemGoOn(t *testing.T) {
 	needsPostgres(t, "15")
 	state := stateDir(t)
 	r := start(t, state, "open", plainBackup(t), "--runner", "local", "--db", "postgres", "--writable", "--max-overlay", "12MiB")
 	url := r.untilReady()["psql"].(string)
-	done := make(chan error, 1)
-	go func() {
-		conn, err := pgx.Connect(t.Context(), url)
-		if err == nil {
-			defer conn.Close(t.Context())
-			_, err = conn.Exec(t.Context(), `create table grown as select g, repeat(md5(g::text), 20) as t from generate_series(1, 60000) g`)
-		}
-		if err == nil {
-			_, err = conn.Exec(t.Context(), `checkpoint`)
-		}
-		done <- err
-	}()
-	r.until("hold", func(e map[string]any) bool { return e["event"] == "hold" && e["held"] == true })
+	synced := fill(t, state, url)
+	r.until("hold", isHold(true))
+	select {
+	case <-synced:
+		t.Error("everything was written although writes are held")
+	default:
+	}
 	// Reads go on while writes wait.
 	if got := ask(t, url, `select count(*)::text from ev`); got != "100" {
 		t.Errorf("ev has %s rows", got)
 	}
-	select {
-	case err := <-done:
-		t.Fatalf("the writer ended while writes were held: %v", err)
-	default:
-	}
 	must(t, state, "limit", "1GiB")
-	if err := <-done; err != nil {
-		t.Fatal(err)
+	r.until("the end of the hold", isHold(false))
+	<-synced
+	if g := growthOf(t, state); g.TotalBytes < 40<<20 {
+		t.Errorf("the overlay holds %d bytes after the hold", g.TotalBytes)
 	}
-	if got := ask(t, url, `select count(*)::text from grown`); got != "60000" {
-		t.Errorf("grown has %s rows, want 60000", got)
+}
+
+// TestHeldSessionComesDown closes, and kills, a session whose writes wait: the
+// kernel waits for them when it unmounts.
+func TestHeldSessionComesDown(t *testing.T) {
+	needsPostgres(t, "15")
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(sig.String(), func(t *testing.T) {
+			state := stateDir(t)
+			r := start(t, state, "open", plainBackup(t), "--runner", "local", "--db", "postgres", "--writable", "--max-overlay", "8MiB")
+			synced := fill(t, state, r.untilReady()["psql"].(string))
+			r.until("hold", isHold(true))
+			r.signal(sig)
+			r.exit()
+			if sig == syscall.SIGKILL {
+				must(t, state, "gc")
+			}
+			<-synced
+			if left := leftBehind(t, state); left != "" {
+				t.Errorf("left behind: %s", left)
+			}
+		})
 	}
 }
