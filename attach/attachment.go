@@ -78,7 +78,9 @@ func (a *Attachment) take(r Resource, get func(r *Resource) (func(context.Contex
 // a mounted file system would lose data or hang its users; Detach may be called
 // again to go on. Once all is released it returns nil. A busy mount is retried
 // until ctx ends, at most ten seconds; then the error is a *BusyError that
-// names who holds it.
+// names who holds it. Unmounting writes what is dirty, which nothing can
+// interrupt: a Device that holds writes back must let them through, or fail
+// them, before.
 func (a *Attachment) Detach(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -32,6 +32,7 @@ func needs(t *testing.T, ok bool, what string) {
 // TestKernelNBD boots the guest and makes a subtest of each of its checks.
 func TestKernelNBD(t *testing.T) {
 	needs(t, runtime.GOARCH == "amd64", "an amd64 machine")
+	t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin") // where Debian has some of them
 	for _, tool := range []string{"qemu-system-x86_64", "apt-get", "ldd", "nbd-client", "mke2fs"} {
 		_, err := exec.LookPath(tool)
 		needs(t, err == nil, tool)

@@ -41,11 +41,20 @@ fetch() {
 	return 1
 }
 
-package=
-for meta in "linux-image-cloud-$(dpkg --print-architecture)" linux-image-virtual linux-image-generic; do
-	package=$(image "$meta")
-	[ -z "$package" ] || break
-done
+# choose: sets package to the smallest kernel there is, or to nothing.
+choose() {
+	local meta
+	for meta in "linux-image-cloud-$(dpkg --print-architecture)" linux-image-virtual linux-image-generic; do
+		package=$(image "$meta")
+		[ -z "$package" ] || return 0
+	done
+}
+
+choose
+if [ -z "$package" ] && [ "$(id -u)" = 0 ]; then # images often come without lists
+	apt-get update >/dev/null || true
+	choose
+fi
 if [ -z "$package" ]; then
 	echo "kernel.sh: apt knows no kernel image (apt-get update?)" >&2
 	exit 1

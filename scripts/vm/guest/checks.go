@@ -45,7 +45,10 @@ func roundTrip(m attach.Method) error {
 	defer stop()
 	ctx, cancel := soon()
 	defer cancel()
-	cfg := attach.Config{Dir: fmt.Sprintf("/run/a%d", os.Getpid()), Device: d, Method: m, NBDSocket: socket, NBDExport: export, NBDConnections: 3}
+	cfg := attach.Config{
+		Dir: fmt.Sprintf("/run/a%d", os.Getpid()), Device: d, Method: m,
+		NBDSocket: socket, NBDExport: export, NBDConnections: 3, NBDTimeout: 30 * time.Second,
+	}
 	for round := range 2 {
 		a, err := attach.Attach(ctx, cfg)
 		if err != nil {
