@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	"github.com/snapview/snapview/block"
 )
 
 // testMapFile is a map file after one Sync and after two, the second with a
 // record of several frames.
 func testMapFile(t testing.TB) (one, two []byte) {
 	t.Helper()
-	b, _ := testBase(64 << 20)
+	b := Base{Reader: block.NewMemory(64 << 20)}
 	s := newTestStore(t, b)
 	o := newTop(t, s, LayerID{}, b)
 	rnd := newRand(11)
