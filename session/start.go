@@ -353,7 +353,7 @@ func (s *Session) serverConfig() pgrunner.Config {
 		},
 		RunDir:   filepath.Join(s.ledger.dir, runDir),
 		CacheDir: filepath.Join(s.opts.StateDir, "cache"),
-		Record: s.ledger.recordServer,
+		Record:   s.ledger.recordServer,
 		Events: func(e pgrunner.Event) {
 			phase := Recover
 			if e.Phase == "choose" || e.Phase == "pull" {
