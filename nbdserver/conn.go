@@ -140,6 +140,19 @@ func (c *conn) finish() {
 	}
 }
 
+// join counts one more request unless the last one has ended already.
+func (c *conn) join() bool {
+	for {
+		n := c.pending.Load()
+		if n == 0 {
+			return false
+		}
+		if c.pending.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
 // drain asks the reader to end when nothing is pending. Shutdown calls it
 // after draining is set.
 func (c *conn) drain() { c.wakeReader() }

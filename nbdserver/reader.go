@@ -74,13 +74,19 @@ func (c *conn) read(rd *reader) {
 // relieve takes the role away from the goroutine that is stuck in the turn v
 // and gives it to a new one. Only the watcher calls it.
 func (c *conn) relieve(v uint64) {
+	// Its request counts by itself from now on; the role's one passes on. The
+	// count comes first: once the turn has ended, the stuck goroutine may come
+	// back at any time and end its request.
+	if !c.join() {
+		return // the connection is over
+	}
 	if !c.turn.end(v) {
+		c.finish()
 		return // it came back just now
 	}
 	// From here on the stuck goroutine touches only its own reply, which
 	// lies behind old.batch, and the payload before old.r.
 	old := c.current
-	c.pending.Add(1) // its request; the role's one passes on
 	c.stuck[old.kind].Add(1)
 	rd := newReader(c)
 	rd.w = copy(rd.in, old.in[old.r:old.w])
