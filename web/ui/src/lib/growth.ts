@@ -25,12 +25,14 @@ export function causeName(cause: string): string {
   return causes[cause]?.name ?? (cause.charAt(0).toUpperCase() + cause.slice(1)).replaceAll('-', ' ');
 }
 
-/** The causes in a fixed order, so that each keeps its colour. */
-const order = ['data', 'index', 'wal', 'metadata', 'visibility-map', 'free-space-map', 'temporary', 'statistics', 'control', 'configuration', 'transaction', 'log', 'hint-bits', 'free', 'other'];
-export const hues = 8;
+// The colours by cause, fixed so that each keeps its own.
+const hues: Record<string, number> = {
+  data: 0, index: 1, wal: 2, metadata: 3, 'visibility-map': 4, 'free-space-map': 4, statistics: 5, free: 5, temporary: 6, 'hint-bits': 6, control: 7, configuration: 7, transaction: 7,
+};
+
+/** Number of the colour of a cause: the classes h0 to h7 of app.css. */
 export function hue(cause: string): number {
-  const at = order.indexOf(cause);
-  return (at < 0 ? order.length - 1 : at) % hues;
+  return hues[cause] ?? 3;
 }
 
 export interface Item {

@@ -1580,7 +1580,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description The checkpoint to start from; without it */
+                    /** @description The checkpoint to start from; without it, a new one. */
                     checkpoint?: string;
                     name?: string;
                     /** @default false */

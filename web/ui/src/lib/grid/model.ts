@@ -101,8 +101,9 @@ export function widthOf(column: GridColumn, sample: (Cell | undefined)[]): numbe
     const newline = text.indexOf('\n');
     chars = Math.max(chars, newline < 0 ? text.length : newline + 2);
   }
-  const head = Math.max(column.name.length * 7.6, column.type.length * 6) + 58;
-  return Math.round(Math.max(72, Math.min(380, Math.max(head, chars * 7.4 + 26))));
+  const head = Math.max(column.name.length * 7.6, column.type.length * 6.6) + 58;
+  const body = chars * (isNumeric(column.type) ? 8.2 : 7.9) + (column.link ? 56 : 28);
+  return Math.round(Math.max(72, Math.min(380, Math.max(head, body))));
 }
 
 /** The text that a cell shows; NULL is the empty text here. */

@@ -1,0 +1,332 @@
+// The steps of the run, in order. Each starts from an address of its own, so
+// that it can be run again.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { axePath } from './browser.mjs';
+
+const axeSource = readFileSync(axePath, 'utf8');
+const text = (value) => new RegExp(value.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+
+// count of the rows that a grid holds, without its header line
+async function gridRows(page, name) {
+  return Number(await page.getByRole('grid', { name }).getAttribute('aria-rowcount')) - 1;
+}
+
+async function until(what, condition, timeout = 30_000) {
+  const end = Date.now() + timeout;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`waited ${timeout / 1000} s for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+// runs what the editor holds and waits for its end
+async function run(page, world, sql) {
+  await page.goto('about:blank'); // so that the page is loaded anew, with nothing run yet
+  await page.goto(world.sqlURL(sql));
+  await page.locator('.cm-content').waitFor();
+  await page.getByRole('button', { name: 'Run', exact: true }).click();
+  const done = page.locator('[data-done]');
+  await done.waitFor();
+  return done.innerText();
+}
+
+async function axe(page, where) {
+  await page.evaluate(axeSource);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  const found = violations.map((v) => `${v.id} (${v.impact}): ${v.nodes.slice(0, 3).map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? n.all[0]?.message ?? '')).join(' | ')}`);
+  return found.map((line) => `${where}: ${line}`);
+}
+
+const theme = async (page, to) => {
+  await page.emulateMedia({ colorScheme: to });
+};
+
+export const steps = [
+  {
+    name: 'home tells what is open',
+    async run(page, world) {
+      await page.goto(world.base);
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      await page.getByText(world.session.writable ? 'Scratch' : 'Read-only', { exact: true }).first().waitFor();
+      await page.getByText('Read from the backup').first().waitFor();
+      await page.getByRole('region', { name: 'Databases' }).or(page.locator('section', { has: page.getByRole('heading', { name: 'Databases' }) })).getByRole('link', { name: world.db }).first().waitFor();
+      await page.getByRole('heading', { name: 'The snapshot' }).waitFor();
+      if (world.session.psql) await page.getByText(text(`psql -h ${world.session.psql.host} -p ${world.session.psql.port}`)).waitFor();
+    },
+  },
+  {
+    name: 'the sidebar and Ctrl+K find a table',
+    async run(page, world) {
+      await page.goto(world.base);
+      const find = page.getByRole('searchbox', { name: 'Find a table' });
+      await find.fill(world.table.name);
+      const link = page.getByRole('navigation').getByRole('link', { name: world.table.name }).first();
+      await link.waitFor();
+      await page.getByRole('heading', { level: 1 }).click();
+      await page.keyboard.press('Control+k');
+      await page.getByRole('combobox', { name: 'Search tables and commands' }).fill(world.table.name);
+      await page.getByRole('listbox', { name: 'Found' }).getByRole('option', { name: world.table.name }).first().click();
+      await page.waitForURL((u) => u.pathname.includes('/t/'));
+      await page.getByRole('tab', { name: 'Rows' }).waitFor();
+    },
+  },
+  {
+    name: 'rows are paged by key, filtered and shown in full',
+    async run(page, world) {
+      const t = world.table;
+      await page.goto(world.tableURL(t));
+      const label = `Rows of ${t.schema}.${t.name}`;
+      const grid = page.getByRole('grid', { name: label });
+      await grid.getByRole('gridcell').first().waitFor();
+      const first = await gridRows(page, label);
+      assert.ok(first > 0);
+      await grid.focus();
+      if (first === 500) {
+        // The end of the first page brings the second.
+        await page.keyboard.press('Control+End');
+        await until('the second page', async () => (await gridRows(page, label)) > first);
+        await page.keyboard.press('Control+Home');
+      }
+      await page.keyboard.press('Enter');
+      const panel = page.getByRole('complementary', { name: 'Row 1', exact: true });
+      await panel.waitFor();
+      assert.equal(await panel.locator('[data-field]').count(), t.columns.length);
+      assert.match(page.url(), /[?&]row=/);
+      const key = t.columns.find((c) => c.key);
+      const { rows, columns } = await world.get(`${world.root}/databases/${encodeURIComponent(world.db)}/relations/${t.oid}/rows?limit=2`);
+      const value = rows.at(-1)[columns.findIndex((c) => c.number === key.number)];
+      await page.getByLabel('Add a filter on').selectOption(String(key.number));
+      const dialog = page.getByRole('dialog');
+      await dialog.getByLabel('Condition').selectOption('eq');
+      await dialog.getByLabel('Value').fill(String(value));
+      await dialog.getByRole('button', { name: 'Apply' }).click();
+      await page.getByRole('button', { name: `Remove the filter on ${key.name}` }).waitFor();
+      await until('the filtered rows', async () => (await gridRows(page, label)) < first || first === 1);
+      await page.reload(); // every state is an address
+      await until('the filtered rows again', async () => (await gridRows(page, label)) < first || first === 1);
+    },
+  },
+  {
+    name: 'sorting goes by the server',
+    async run(page, world) {
+      const t = world.table;
+      const key = t.columns.find((c) => c.key);
+      await page.goto(world.tableURL(t, `?o=${key.number}.desc`));
+      const header = page.getByRole('columnheader', { name: text(key.name) }).first();
+      await until('the sort mark', async () => (await header.getAttribute('aria-sort')) === 'descending');
+    },
+  },
+  {
+    name: 'a foreign key leads to its row',
+    async run(page, world) {
+      if (!world.linked) return console.log('     (no table with a foreign key here)');
+      const t = world.linked;
+      await page.goto(world.tableURL(t));
+      const fk = t.references.find((f) => f.columns.length === 1 && t.columns.find((c) => c.number === f.columns[0])?.notNull);
+      const grid = page.getByRole('grid', { name: `Rows of ${t.schema}.${t.name}` });
+      await grid.getByRole('gridcell').first().waitFor();
+      await grid.focus();
+      await page.keyboard.press('Home');
+      for (let i = t.columns.findIndex((c) => c.number === fk.columns[0]); i > 0; i--) await page.keyboard.press('ArrowRight');
+      await page.keyboard.press('Alt+Enter');
+      const label = `Rows of ${fk.schema}.${fk.relation}`;
+      await page.getByRole('grid', { name: label }).waitFor();
+      assert.equal(await gridRows(page, label), 1);
+    },
+  },
+  {
+    name: 'columns, indexes, constraints and definition',
+    async run(page, world) {
+      const t = world.table;
+      await page.goto(world.tableURL(t));
+      await page.getByRole('tab', { name: 'Columns' }).click();
+      await page.getByRole('tabpanel').getByRole('cell', { name: t.columns[0].name, exact: true }).first().waitFor();
+      await page.getByRole('tab', { name: 'Indexes' }).click();
+      await page.getByRole('tabpanel').getByText(t.indexes[0].name, { exact: true }).waitFor();
+      await page.getByRole('tab', { name: 'Constraints' }).click();
+      await page.getByRole('tabpanel').getByText('Primary key').first().waitFor();
+      await page.getByRole('tab', { name: 'Definition' }).click();
+      await page.getByRole('tabpanel').getByText(/create table/i).first().waitFor();
+    },
+  },
+  {
+    name: 'a query typed in runs with Ctrl+Enter',
+    async run(page, world) {
+      await page.goto(world.base + '/sql');
+      const editor = page.locator('.cm-content');
+      await editor.click();
+      await page.keyboard.press('Control+a');
+      await page.keyboard.insertText("select 1 as one;\nselect i, null as nothing, '' as blank, 'v' || i as v from generate_series(1, 100000) i");
+      await page.keyboard.press('Control+Enter');
+      await page.getByText('100,000 rows', { exact: true }).waitFor();
+      const grid = page.getByRole('grid', { name: 'Result' });
+      await grid.getByText('NULL').first().waitFor();
+      await grid.focus();
+      await page.keyboard.press('Control+End');
+      await grid.getByText('v100000', { exact: true }).waitFor();
+    },
+  },
+  {
+    name: 'truncation is said plainly',
+    async run(page, world) {
+      await page.goto('about:blank');
+      await page.goto(world.sqlURL('select generate_series(1, 5000)'));
+      await page.getByLabel('Rows at most').selectOption('1000');
+      await page.getByRole('button', { name: 'Run', exact: true }).click();
+      await page.getByText('Only the first 1,000 rows are shown').waitFor();
+      await page.getByLabel('Rows at most').selectOption('100000');
+    },
+  },
+  {
+    name: 'an error is underlined where it is',
+    async run(page, world) {
+      const state = await run(page, world, "select 'ä😀' as text,\n  no_such_column\nfrom pg_class;");
+      assert.equal(state, 'Failed');
+      await page.getByRole('alert').getByText(/no_such_column/).first().waitFor();
+      assert.equal(await page.locator('.cm-lintRange-error').innerText(), 'no_such_column');
+    },
+  },
+  {
+    name: 'a running statement is cancelled',
+    async run(page, world) {
+      await page.goto('about:blank');
+      await page.goto(world.sqlURL('select pg_sleep(600)'));
+      await page.locator('.cm-content').waitFor();
+      await page.getByRole('button', { name: 'Run', exact: true }).click();
+      await until('the statement at the server', async () => (await world.get(world.root + '/queries')).items.length > 0);
+      await page.getByRole('button', { name: 'Cancel' }).click();
+      await page.locator('[data-done]', { hasText: 'Cancelled' }).waitFor();
+      await until('the server to be rid of it', async () => (await world.get(world.root + '/queries')).items.length === 0);
+    },
+  },
+  {
+    name: 'a write is refused',
+    async run(page, world) {
+      for (const sql of [`delete from ${world.name(world.table)}`, 'create table snapview_e2e ()', `update ${world.name(world.table)} set "${world.table.columns[0].name}" = null returning 1`, "select setval(oid::regclass, 1) from pg_class where relkind = 'S' limit 1"]) {
+        const state = await run(page, world, sql);
+        if (state === '0 rows' && sql.includes('setval')) continue; // no sequence here
+        assert.equal(state, 'Failed', sql);
+        await page.getByText('Nothing was changed').waitFor();
+      }
+    },
+  },
+  {
+    name: 'a plan is drawn',
+    async run(page, world) {
+      await page.goto('about:blank');
+      await page.goto(world.sqlURL(`select count(*) from ${world.name(world.table)} where true`));
+      await page.locator('.cm-content').waitFor();
+      await page.getByRole('button', { name: 'Explain', exact: true }).click();
+      await page.getByRole('region', { name: 'Query plan' }).getByText('Aggregate').first().waitFor();
+    },
+  },
+  {
+    name: 'an export is downloaded',
+    async run(page, world) {
+      await run(page, world, "select i as n, case when i = 2 then null else 'a,b' || i end as t from generate_series(1, 2500) i");
+      for (const [item, check] of [
+        ['CSV', (s) => assert.ok(s.startsWith('n,t\n') || s.startsWith('n,t\r\n'), s.slice(0, 60)) || assert.equal(s.trim().split('\n').length, 2501)],
+        ['NDJSON', (s) => assert.deepEqual(s.trim().split('\n').length, 2500)],
+      ]) {
+        await page.getByRole('button', { name: 'Export' }).click();
+        const waiting = page.waitForEvent('download');
+        await page.getByRole('menuitem', { name: new RegExp(`^${item}(?! for)`) }).click();
+        const download = await waiting;
+        check(readFileSync(await download.path(), 'utf8'));
+      }
+    },
+  },
+  {
+    name: 'the overlay is drawn by time, relation and file',
+    async run(page, world) {
+      await page.goto(world.base + '/overlay');
+      await page.locator('.chart canvas').waitFor();
+      await until('the chart', async () => {
+        const box = await page.locator('.chart canvas').boundingBox().catch(() => null);
+        return box && box.width > 300 && box.height > 200;
+      });
+      await page.locator('.map svg rect').first().or(page.getByText('Nothing written yet')).waitFor();
+      await page.getByRole('button', { name: 'By file' }).click();
+      await page.waitForURL(/by=file/);
+      await page.getByRole('columnheader', { name: 'File' }).or(page.getByText('Nothing written yet')).waitFor();
+    },
+  },
+  {
+    name: 'nothing overflows at 360 pixels',
+    async run(page, world) {
+      const was = page.viewportSize();
+      const found = [];
+      await page.setViewportSize({ width: 360, height: 740 });
+      try {
+        for (const url of [world.base, world.tableURL(world.table), world.sqlURL('select 1'), world.base + '/overlay', world.base + '/end']) {
+          await page.goto(url);
+          await page.getByRole('heading', { level: 1 }).first().waitFor();
+          const over = await page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.querySelector('main').scrollWidth) - 360);
+          assert.ok(over <= 0, `${url} is ${over} px too wide`);
+          found.push(...(await axe(page, `${url} at 360 pixels`)));
+        }
+        assert.deepEqual(found, []);
+        await page.getByRole('button', { name: 'Show or hide the sidebar' }).click();
+        await page.getByRole('navigation', { name: 'Session' }).getByRole('link', { name: 'Overlay' }).click();
+        await page.waitForURL(/overlay/);
+      } finally {
+        await page.setViewportSize(was);
+      }
+    },
+  },
+  ...['light', 'dark'].map((scheme) => ({
+    name: `axe finds nothing, ${scheme}`,
+    async run(page, world) {
+      await theme(page, scheme);
+      const found = [];
+      const t = world.table;
+      const views = [
+        ['home', world.base, () => page.getByRole('heading', { name: 'Changed in the overlay' }).waitFor()],
+        ['database', `${world.base}/db/${encodeURIComponent(world.db)}`, () => page.getByRole('table').first().waitFor()],
+        ['rows', world.tableURL(t), async () => { await page.getByRole('gridcell').first().waitFor(); await page.getByRole('gridcell').first().dblclick(); await page.getByRole('complementary').waitFor(); }],
+        ['columns', world.tableURL(t, '?tab=columns'), () => page.getByRole('tabpanel').getByRole('table').waitFor()],
+        ['definition', world.tableURL(t, '?tab=ddl'), () => page.getByText(/create table/i).first().waitFor()],
+        ['overlay', world.base + '/overlay', async () => { await page.locator('.chart canvas').waitFor(); await page.locator('.map svg rect').first().or(page.getByText('Nothing written yet')).waitFor(); }],
+        ['end', world.base + '/end', async () => { await page.getByRole('button', { name: 'End the session…' }).click(); await page.getByRole('dialog').waitFor(); }],
+        ['sessions', world.origin + '/?all', () => page.getByRole('heading', { name: 'Sessions' }).waitFor()],
+      ];
+      for (const [name, url, ready] of views) {
+        await page.goto(url);
+        await ready();
+        found.push(...(await axe(page, `${name}, ${scheme}`)));
+      }
+      await run(page, world, "select i, 'x' || i as text, null as n from generate_series(1, 300) i; ");
+      await page.getByRole('grid').focus();
+      found.push(...(await axe(page, `sql, ${scheme}`)));
+      await run(page, world, 'select nothing_like_that');
+      found.push(...(await axe(page, `sql error, ${scheme}`)));
+      await page.goto(world.base);
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      await page.keyboard.press('Control+k');
+      await page.getByRole('listbox').getByRole('option').first().waitFor();
+      found.push(...(await axe(page, `palette, ${scheme}`)));
+      assert.deepEqual(found, []);
+    },
+  })),
+  {
+    name: 'teardown asks first, then ends the session',
+    once: true,
+    async run(page, world) {
+      await page.goto(world.base);
+      await page.getByRole('link', { name: 'End session' }).click();
+      await page.getByText('What will be gone').waitFor();
+      await page.getByRole('button', { name: 'End the session…' }).click();
+      const dialog = page.getByRole('dialog');
+      if (world.session.writable) {
+        const name = await dialog.locator('strong').innerText();
+        await dialog.getByRole('textbox').fill(name);
+      }
+      await dialog.getByRole('button', { name: 'End the session', exact: true }).click();
+      await page.getByRole('heading', { name: /Tearing the session down|The session has ended/ }).waitFor();
+      await page.getByRole('heading', { name: 'The session has ended' }).waitFor({ timeout: 60_000 });
+    },
+  },
+];
