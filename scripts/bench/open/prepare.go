@@ -32,7 +32,7 @@ func (b *bench) sh(script string) error {
 func (b *bench) output(script string) (string, error) {
 	cmd := exec.CommandContext(b.ctx, "bash", "-euo", "pipefail", "-c", `
 		as() { setpriv --reuid=postgres --regid=postgres --init-groups env -C / LC_ALL=C.UTF-8 "$@"; }
-		start() { as "$BIN/pg_ctl" -D "$1" -w -s -l "$DIR/log" -o "-k $DIR/socket -p 54398 -c listen_addresses=" start >/dev/null; }
+		start() { as "$BIN/pg_ctl" -D "$1" -w -s -l "$DIR/socket/log" -o "-k $DIR/socket -p 54398 -c listen_addresses=" start >/dev/null; }
 		stop() { as "$BIN/pg_ctl" -D "$1" -m fast -w -s stop; }
 		psql() { as "$BIN/psql" -h "$DIR/socket" -p 54398 -U postgres -XqAt "$@"; }
 		drop() { sync; echo 3 >/proc/sys/vm/drop_caches; }
