@@ -27,6 +27,10 @@ type Draft struct {
 	Tablespaces map[uint32]string // OID to Tablespace.Original
 	Checks      []Check           // the source's own findings
 
+	// Parts are snapshots that this one reads through; it closes them and
+	// counts what they read as its own.
+	Parts []*Snapshot
+
 	// WAL holds segments and history files that lie outside of the backup
 	// and may complete it, by name. Those that recovery needs are shown in
 	// data/pg_wal; more would carry recovery past the end of the backup.
@@ -64,7 +68,10 @@ func Identify(ctx context.Context, d Draft, opts Options) (*Snapshot, error) {
 	}
 	s := &Snapshot{
 		Kind: d.Kind, Ref: d.Ref, Tree: t, tree: t,
-		counter: d.Counter, closers: d.Closers, Checks: d.Checks,
+		counter: d.Counter, closers: d.Closers, Checks: d.Checks, parts: d.Parts,
+	}
+	for _, p := range d.Parts {
+		s.closers = append(s.closers, p)
 	}
 	r := &reader{ctx: ctx, opts: opts, s: s, extraWAL: d.WAL}
 	if err := r.identify(d.Tablespaces); err != nil {
@@ -197,6 +204,7 @@ func (r *reader) readLabel(id *Identity) error {
 		return err
 	}
 	r.label = l
+	id.IncrementalFromLSN, id.IncrementalFromTLI = l.IncrementalFromLSN, l.IncrementalFromTLI
 	id.LabelName, id.FromStandby = l.Name, l.From == "standby"
 	id.StartLSN, id.RedoLSN, id.CheckpointLSN = l.StartLSN, l.StartLSN, l.CheckpointLSN
 	if l.Timeline != 0 {

@@ -79,6 +79,12 @@ type Identity struct {
 	LabelName   string // LABEL of backup_label
 	FromStandby bool   // taken from a standby
 
+	// IncrementalFromLSN is where the predecessor's backup starts on
+	// timeline IncrementalFromTLI; 0 for a full backup, and for a chain
+	// that is opened as a whole.
+	IncrementalFromLSN LSN
+	IncrementalFromTLI uint32
+
 	CheckpointLSN LSN // the checkpoint recovery starts from
 	RedoLSN       LSN // the first WAL byte it needs
 	StartLSN      LSN // of the backup; RedoLSN without backup_label
@@ -141,6 +147,7 @@ type Snapshot struct {
 	Size        Size
 
 	counter *Counter
+	parts   []*Snapshot // that this one is made of
 	tree    *tree
 	closers []io.Closer
 	once    sync.Once
@@ -149,7 +156,13 @@ type Snapshot struct {
 
 // BytesRead returns how many bytes were read from the store so far, those
 // read to identify it and to index it included.
-func (s *Snapshot) BytesRead() int64 { return s.counter.Load() }
+func (s *Snapshot) BytesRead() int64 {
+	n := s.counter.Load()
+	for _, p := range s.parts {
+		n += p.BytesRead()
+	}
+	return n
+}
 
 // Err returns the reason not to open the snapshot, an error of class
 // ErrUnsafe, ErrUnsupported or ErrDamaged, or nil if no check refuses.

@@ -41,7 +41,8 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 	return openFile(ctx, ref, opts)
 }
 
-func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+// openPlain opens a folder that is a backup by itself, nil if it is none.
+func openPlain(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	has := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(ref, name))
 		return err == nil
@@ -52,17 +53,39 @@ func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.
 	case has("base.tar"):
 		return tarfolder.Open(ctx, ref, opts)
 	}
+	return nil, nil
+}
+
+func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	s, err := openPlain(ctx, ref, opts)
+	if err != nil {
+		return nil, err
+	}
+	if s != nil && s.Identity.IncrementalFromLSN != 0 {
+		return openChain(ctx, s, opts)
+	}
+	if s != nil {
+		return s, nil
+	}
 	list, err := os.ReadDir(ref)
 	if err != nil {
 		return nil, err
+	}
+	last, err := newestOfChain(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if last != "" {
+		return openDir(ctx, last, opts)
 	}
 	if what := storeKind(ref, list); what != "" {
 		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s is %s", ref, what)
 	}
 	var inside []string
 	for _, e := range list {
-		if e.IsDir() && has(filepath.Join(e.Name(), "PG_VERSION")) && len(inside) < 10 {
-			inside = append(inside, filepath.Join(ref, e.Name()))
+		sub := filepath.Join(ref, e.Name())
+		if _, err := os.Lstat(filepath.Join(sub, "PG_VERSION")); err == nil && len(inside) < 10 {
+			inside = append(inside, sub)
 		}
 	}
 	if len(inside) > 0 {
