@@ -52,6 +52,9 @@ func (s *Session) Growth(ctx context.Context, since cow.LayerID) (growth.Report,
 		return growth.Report{}, err
 	}
 	names, err := s.names(ctx)
+	if err := ctx.Err(); err != nil {
+		return growth.Report{}, err
+	}
 	if err != nil {
 		s.log.Warn("growth is shown by file number", "error", err)
 	}

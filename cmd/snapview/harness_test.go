@@ -158,7 +158,6 @@ type running struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
-	ready  map[string]any
 
 	mu     sync.Mutex
 	events []map[string]any
