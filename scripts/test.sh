@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test. make test installs what they need first.
 #
-# A test that fails is run once more, and the report at the end says so: much
-# of this is timing of kernels, engines and browsers on whatever machine this is.
+# A Go test that fails is run once more, and the report at the end says so:
+# much of this is timing of kernels and engines on whatever machine this is.
 #
 #   SNAPVIEW_NO_SKIP=1   a test that lacks something fails instead of skipping
 set -euo pipefail
@@ -10,50 +10,80 @@ cd "$(dirname "$0")/.."
 
 gotestsum=gotest.tools/gotestsum@v1.13.0
 GO=$(scripts/go.sh)
-export GO
+PATH=$(dirname "$GO"):$PATH
+export PATH
 start=$SECONDS
 stage() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - start)); }
 
-logs=$(mktemp -d)
-dockerd_started=
+work=$(mktemp -d)
+session=
+dockerd=
 finish() {
 	local rc=$?
-	[ -z "$dockerd_started" ] || scripts/dockerd.sh stop || rc=1
-	rm -rf "$logs"
+	if [ -n "$session" ]; then
+		kill -TERM "$session" 2>/dev/null || true
+		wait "$session" 2>/dev/null || true
+	fi
+	[ -z "$dockerd" ] || scripts/dockerd.sh stop || rc=1
+	rm -rf "$work"
 	exit $rc
 }
 trap finish EXIT
-
-if [ "$(id -u)" != 0 ]; then
-	echo 'test.sh: without root the tests that mount, and Docker, are skipped' >&2
-fi
 
 stage 'build and lint'
 make --no-print-directory build
 scripts/lint.sh
 
-# What takes long and needs little of the processors runs beside.
-stage 'PostgreSQL images for Docker'
 if [ "$(id -u)" = 0 ]; then
-	if ! docker version >/dev/null 2>&1; then
-		DOCKER_HOST=$(scripts/dockerd.sh start | sed -n 's/^DOCKER_HOST=//p')
-		export DOCKER_HOST
-		dockerd_started=1
-	fi
+	stage 'PostgreSQL 17 in Docker'
+	# An engine of the tests' own: no image can be expected in another.
+	DOCKER_HOST=$(scripts/dockerd.sh start | sed -n 's/^DOCKER_HOST=//p')
+	export DOCKER_HOST
+	dockerd=1
 	scripts/pg-image.sh 17
+else
+	echo 'test.sh: without root, the tests that mount and those with Docker are skipped' >&2
 fi
 
-stage 'go test'
+stage 'Go'
 "$GO" run "$gotestsum" --format pkgname --rerun-fails=1 --rerun-fails-max-failures=6 \
-	--packages=./... -- -race -p 2 -timeout 15m -count 1
+	--packages=./... -- -race -p 2 -count 1 -timeout 15m
 
-stage 'the page'
-scripts/e2e.sh
+stage 'the page: types, units, and that web/dist is what its source builds to'
+scripts/ui.sh check
 
-stage 'left behind?'
-left=$(grep -i snapview /proc/mounts || true; losetup -l -n -O NAME,BACK-FILE 2>/dev/null | grep -i snapview || true)
-if [ -n "$left" ]; then
-	printf 'the tests left behind:\n%s\n' "$left" >&2
-	exit 1
+stage 'the page in a browser'
+scripts/e2e.sh --devserver
+
+if [ "$(id -u)" = 0 ]; then
+	stage 'the page in a browser, on a backup'
+	backup=$(BACKUP_ONLY=1 scripts/demo.sh)
+	mkdir -m 711 "$work/state"
+	chmod a+x "$work"
+	bin/snapview --state-dir "$work/state" --json open "$backup" --runner local --db shop >"$work/events" 2>"$work/log" &
+	session=$!
+	for _ in $(seq 240); do
+		if grep -q '"event":"ready"' "$work/events" || ! kill -0 "$session" 2>/dev/null; then break; fi
+		sleep 0.25
+	done
+	url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/events")
+	if [ -z "$url" ]; then
+		cat "$work/events" "$work/log" >&2
+		exit 1
+	fi
+	scripts/e2e.sh "$url"
+	# The last step tears the session down.
+	wait "$session"
+	session=
+
+	stage 'is anything left behind?'
+	left=$(
+		grep -i snapview /proc/mounts | grep -v snapview-dockerd || true
+		losetup -l -n -O NAME,BACK-FILE | grep -i -e snapview -e svt || true
+	)
+	if [ -n "$left" ]; then
+		printf 'the tests left behind:\n%s\n' "$left" >&2
+		exit 1
+	fi
 fi
-stage 'all tests passed'
+stage 'every test has passed'
