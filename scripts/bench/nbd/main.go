@@ -6,7 +6,9 @@
 // own on the same file system, on unix sockets. Every row is measured with
 // fio's NBD engine (libnbd) for each server in turn before the next row, the
 // order rotating from run to run, and every run starts with fresh overlays.
-// The table shows the median over the runs and the least and the most.
+// The table shows the median over the runs and the least and the most, and a
+// second one the CPU time (user and system) that the server spent on a request,
+// which depends less on what else the machine does.
 //
 //	go run ./scripts/bench/nbd -runs 5 -runtime 2s
 //
@@ -35,6 +37,7 @@ type config struct {
 	rows    string
 	servers string
 	device  string
+	profile string
 }
 
 func main() {
@@ -45,8 +48,9 @@ func main() {
 	flag.IntVar(&c.runs, "runs", 5, "runs; the table shows medians")
 	flag.DurationVar(&c.runtime, "runtime", 2*time.Second, "time of one measurement")
 	flag.StringVar(&c.rows, "rows", "", "only rows whose name contains this")
-	flag.StringVar(&c.servers, "servers", "snapview,nbdkit,qemu-nbd", "servers to measure, the first is compared with the others")
+	flag.StringVar(&c.servers, "servers", "snapview,nbdkit,qemu-nbd", "servers to measure, the first is compared with the others; snapview@FILE is another build of this program")
 	flag.StringVar(&c.device, "device", "cow", "what snapview serves: cow (an overlay over the base), file (a copy of the base itself)")
+	flag.StringVar(&c.profile, "cpuprofile", "", "write snapview's CPU profiles to files whose names begin with this, one for each run")
 	flag.StringVar(&serve, "serve", "", "internal: serve on this socket")
 	flag.Parse()
 
@@ -101,29 +105,29 @@ func compare(ctx context.Context, c config) error {
 
 // oneRun measures every row with every server over fresh overlays.
 func oneRun(ctx context.Context, c config, base string, run int, rows []row, servers []string, res *results) (err error) {
-	uris := make(map[string]string)
+	procs := make(map[string]*process)
 	for _, name := range servers {
-		dir, err := os.MkdirTemp(c.dir, name+"-")
+		dir, err := os.MkdirTemp(c.dir, "server-")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		p, err := startServer(ctx, name, dir, base, c)
+		p, err := startServer(ctx, name, dir, base, run, c)
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
 		}
 		defer func() { err = errors.Join(err, p.stop()) }()
-		uris[name] = p.uri
+		procs[name] = p
 	}
 	for _, r := range rows {
 		for i := range servers {
 			name := servers[(i+run)%len(servers)]
-			v, err := measure(ctx, r, uris[name], c)
+			v, err := measure(ctx, r, procs[name], c)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", name, r.name(), err)
 			}
 			res.add(r, name, v)
-			fmt.Fprintf(os.Stderr, "run %d/%d  %-40s %-9s %10.0f %s\n", run+1, c.runs, r.name(), name, v, r.unit())
+			fmt.Fprintf(os.Stderr, "run %d/%d  %-40s %-9s %10.0f %-5s %7.1f µs\n", run+1, c.runs, r.name(), name, v.rate, r.unit(), v.cpu)
 		}
 	}
 	return nil

@@ -54,20 +54,34 @@ func (r row) unit() string {
 	return "MiB/s"
 }
 
+// A value is the outcome of one measurement.
+type value struct {
+	rate float64 // in the row's unit
+	cpu  float64 // of the server's, in microseconds for each request
+}
+
 // measure runs fio once.
-func measure(ctx context.Context, r row, uri string, c config) (float64, error) {
+func measure(ctx context.Context, r row, p *process, c config) (value, error) {
 	part := c.size / int64(r.conns)
 	args := []string{
-		"--name=j", "--ioengine=nbd", "--uri=" + uri, "--rw=" + r.rw,
+		"--name=j", "--ioengine=nbd", "--uri=" + p.uri, "--rw=" + r.rw,
 		fmt.Sprintf("--bs=%d", r.block), fmt.Sprintf("--iodepth=%d", r.depth),
 		fmt.Sprintf("--numjobs=%d", r.conns), "--thread", "--group_reporting",
 		fmt.Sprintf("--size=%d", part), fmt.Sprintf("--offset_increment=%d", part),
 		"--time_based", fmt.Sprintf("--runtime=%dms", c.runtime.Milliseconds()),
 		"--randrepeat=0", "--output-format=json",
 	}
+	before, err := p.cpuTime()
+	if err != nil {
+		return value{}, err
+	}
 	out, err := exec.CommandContext(ctx, "fio", args...).Output()
 	if err != nil {
-		return 0, fmt.Errorf("fio: %w: %s", err, lastLines(out))
+		return value{}, fmt.Errorf("fio: %w: %s", err, lastLines(out))
+	}
+	after, err := p.cpuTime()
+	if err != nil {
+		return value{}, err
 	}
 	if i := strings.IndexByte(string(out), '{'); i > 0 {
 		out = out[i:] // fio prints warnings in front
@@ -76,22 +90,24 @@ func measure(ctx context.Context, r row, uri string, c config) (float64, error) 
 		Jobs []struct {
 			Error       int
 			Read, Write struct {
-				IOPS float64 `json:"iops"`
-				BW   float64 `json:"bw_bytes"`
+				IOPS  float64 `json:"iops"`
+				BW    float64 `json:"bw_bytes"`
+				Count int64   `json:"total_ios"`
 			}
 		}
 	}
 	if err := json.Unmarshal(out, &doc); err != nil || len(doc.Jobs) != 1 || doc.Jobs[0].Error != 0 {
-		return 0, fmt.Errorf("fio: unusable result: %v: %s", err, lastLines(out))
+		return value{}, fmt.Errorf("fio: unusable result: %v: %s", err, lastLines(out))
 	}
 	side := doc.Jobs[0].Read
 	if strings.HasSuffix(r.rw, "write") {
 		side = doc.Jobs[0].Write
 	}
-	if r.unit() == "IOPS" {
-		return side.IOPS, nil
+	v := value{rate: side.IOPS, cpu: float64((after - before).Microseconds()) / float64(max(1, side.Count))}
+	if r.unit() != "IOPS" {
+		v.rate = side.BW / (1 << 20)
 	}
-	return side.BW / (1 << 20), nil
+	return v, nil
 }
 
 func lastLines(b []byte) string {
@@ -103,19 +119,28 @@ func lastLines(b []byte) string {
 type results struct {
 	rows    []row
 	servers []string
-	values  map[row]map[string][]float64
+	values  map[row]map[string][]value
 }
 
 func newResults(rows []row, servers []string) *results {
-	res := &results{rows: rows, servers: servers, values: make(map[row]map[string][]float64)}
+	res := &results{rows: rows, servers: servers, values: make(map[row]map[string][]value)}
 	for _, r := range rows {
-		res.values[r] = make(map[string][]float64)
+		res.values[r] = make(map[string][]value)
 	}
 	return res
 }
 
-func (res *results) add(r row, server string, v float64) {
+func (res *results) add(r row, server string, v value) {
 	res.values[r][server] = append(res.values[r][server], v)
+}
+
+// numbers returns one figure of every value.
+func (res *results) numbers(r row, server string, pick func(value) float64) []float64 {
+	var v []float64
+	for _, x := range res.values[r][server] {
+		v = append(v, pick(x))
+	}
+	return v
 }
 
 func median(v []float64) float64 {
@@ -126,25 +151,32 @@ func median(v []float64) float64 {
 	return s[len(s)/2]
 }
 
-// print writes the table in markdown. The last column is the first server's
-// median over the best of the others'.
+// print writes the tables in markdown. The last column of the first is the
+// first server's median over the best of the others', that of the second the
+// least of the others' over the first server's: more than 1 is better in both.
 func (res *results) print(w io.Writer, c config) {
 	fmt.Fprintf(w, "Median of %d runs [least-most], %v each; base of %d MiB in the page cache, fresh overlays in each run.\n\n",
 		c.runs, c.runtime, c.size>>20)
-	fmt.Fprintf(w, "| | unit | %s | %s / best other |\n|---|---|%s---|\n",
+	res.table(w, row.unit, "%.0f", func(v value) float64 { return v.rate },
+		func(first float64, others []float64) float64 { return first / slices.Max(others) })
+	fmt.Fprintf(w, "\nCPU time of the server for each request.\n\n")
+	res.table(w, func(row) string { return "µs" }, "%.1f", func(v value) float64 { return v.cpu },
+		func(first float64, others []float64) float64 { return slices.Min(others) / first })
+}
+
+func (res *results) table(w io.Writer, unit func(row) string, verb string, pick func(value) float64, compare func(float64, []float64) float64) {
+	fmt.Fprintf(w, "| | unit | %s | %s against best other |\n|---|---|%s---|\n",
 		strings.Join(res.servers, " | "), res.servers[0], strings.Repeat("---|", len(res.servers)))
 	for _, r := range res.rows {
-		fmt.Fprintf(w, "| %s | %s |", r.name(), r.unit())
-		best := 0.0
-		for i, s := range res.servers {
-			v := res.values[r][s]
-			fmt.Fprintf(w, " %.0f [%.0f-%.0f] |", median(v), slices.Min(v), slices.Max(v))
-			if i > 0 {
-				best = max(best, median(v))
-			}
+		fmt.Fprintf(w, "| %s | %s |", r.name(), unit(r))
+		var medians []float64
+		for _, s := range res.servers {
+			v := res.numbers(r, s, pick)
+			medians = append(medians, median(v))
+			fmt.Fprintf(w, " "+verb+" ["+verb+"-"+verb+"] |", median(v), slices.Min(v), slices.Max(v))
 		}
-		if best > 0 {
-			fmt.Fprintf(w, " %.2f |\n", median(res.values[r][res.servers[0]])/best)
+		if len(medians) > 1 {
+			fmt.Fprintf(w, " %.2f |\n", compare(medians[0], medians[1:]))
 		} else {
 			fmt.Fprintln(w, " - |")
 		}

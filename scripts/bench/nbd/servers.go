@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,16 +28,23 @@ type process struct {
 }
 
 // startServer starts one with an overlay in dir and waits for its socket.
-func startServer(ctx context.Context, name, dir, base string, c config) (*process, error) {
+func startServer(ctx context.Context, name, dir, base string, run int, c config) (*process, error) {
 	sock := filepath.Join(dir, "sock")
 	var args []string
-	switch name {
+	kind, build, _ := strings.Cut(name, "@")
+	switch kind {
 	case "snapview":
-		self, err := os.Executable()
-		if err != nil {
-			return nil, err
+		self := build // another build of this program, to compare with
+		if self == "" {
+			var err error
+			if self, err = os.Executable(); err != nil {
+				return nil, err
+			}
 		}
 		args = []string{self, "-serve", sock, "-dir", dir, "-device", c.device}
+		if c.profile != "" {
+			args = append(args, "-cpuprofile", fmt.Sprintf("%s%d", c.profile, run+1))
+		}
 	case "nbdkit":
 		args = []string{"nbdkit", "-f", "-U", sock, "--filter=cow", "file", base}
 	case "nbdkit-4k": // blocks as small as snapview's
@@ -66,6 +77,23 @@ func startServer(ctx context.Context, name, dir, base string, c config) (*proces
 	return nil, errors.Join(errors.New("no socket after 30 s"), p.stop())
 }
 
+// cpuTime returns what the process has used so far, user and system.
+func (p *process) cpuTime() (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	// proc(5): fields 14 and 15, in ticks of 10 ms. The name, which may hold
+	// anything, ends with the last parenthesis, and field 3 follows.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat: %d fields", p.cmd.Process.Pid, len(f))
+	}
+	user, err1 := strconv.ParseInt(f[11], 10, 64)
+	system, err2 := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond, errors.Join(err1, err2)
+}
+
 // stop ends the server in order.
 func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -80,6 +108,17 @@ func (p *process) stop() error {
 
 // runServer is the process that serves snapview's side.
 func runServer(ctx context.Context, sock string, c config) error {
+	if c.profile != "" {
+		f, err := os.Create(c.profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	base, err := os.Open(os.Getenv("SNAPVIEW_BENCH_BASE"))
 	if err != nil {
 		return err
