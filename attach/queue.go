@@ -75,13 +75,3 @@ func setReadAhead(device string, bytes int64) error {
 	}
 	return nil
 }
-
-// readAhead returns a block device's read-ahead in bytes.
-func readAhead(device string) (int64, error) {
-	b, err := os.ReadFile("/sys/block/" + strings.TrimPrefix(device, "/dev/") + "/queue/read_ahead_kb")
-	if err != nil {
-		return 0, err
-	}
-	kb, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	return kb << 10, err
-}
