@@ -19,22 +19,9 @@ import (
 // Processes that use the mount must be stopped by the caller first; the error
 // names those that remain. Never call it for an attachment of a living process.
 func Reclaim(ctx context.Context, log []Resource) error {
+	Abort(log)
 	left := Latest(log)
 	var errs []error
-	// The NBD servers died with their process. Requests that were under way
-	// would wait for the kernel's timeout, and unmounting for them: end
-	// them first. The device itself is freed in its turn.
-	for _, r := range left {
-		if r.BootID != bootID() {
-			continue
-		}
-		switch r.Kind {
-		case KindNBD:
-			eachNBD(r, func(index int) { _ = disconnectNBD(index) })
-		case KindFUSE:
-			abortFUSE(r)
-		}
-	}
 	for i := len(left) - 1; i >= 0; i-- {
 		r := left[i]
 		// Directories outlive a boot, nothing else does; and after one a
@@ -63,6 +50,25 @@ func reclaim(ctx context.Context, r Resource) error {
 		return removeDir(r.Path)
 	}
 	return fmt.Errorf("this version of snapview does not know what a %q is", r.Kind)
+}
+
+// Abort makes the requests fail that wait for the server of a dead process, and
+// those to come. The server died with its process: with NBD they would wait for
+// the kernel's timeout, with FUSE for ever if a thread of the dead process
+// waits for one of them itself. Reclaim does it first of all; whoever has to
+// wait for the process or for users of its mount calls it before that.
+func Abort(log []Resource) {
+	for _, r := range Latest(log) {
+		if r.BootID != bootID() {
+			continue
+		}
+		switch r.Kind {
+		case KindNBD:
+			eachNBD(r, func(index int) { _ = disconnectNBD(index) })
+		case KindFUSE:
+			abortFUSE(r)
+		}
+	}
 }
 
 // abortFUSE ends the requests of a FUSE mount whose server is dead. A thread of

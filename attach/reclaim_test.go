@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -104,7 +105,13 @@ func kill(t *testing.T, dir, image string, stop int, then string) (log []Resourc
 	}
 	defer func() {
 		_ = cmd.Process.Kill() // kill -9
-		_ = cmd.Wait()
+		gone := make(chan struct{})
+		go func() {
+			_ = cmd.Wait()
+			close(gone)
+		}()
+		t.Cleanup(func() { <-gone })
+		untilDead(t, cmd.Process.Pid)
 	}()
 	sc := bufio.NewScanner(pipe)
 	for sc.Scan() {
@@ -119,6 +126,24 @@ func kill(t *testing.T, dir, image string, stop int, then string) (log []Resourc
 	}
 	t.Fatal("the victim died on its own")
 	return nil
+}
+
+// untilDead waits until a killed process runs no more. It may stay a zombie for
+// as long as one of its threads waits in the kernel for an answer that only
+// the process itself would have given: it is Reclaim that ends that.
+func untilDead(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err != nil {
+			return
+		}
+		// proc(5): the state comes after the name, which is in parentheses.
+		if _, after, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(after, "Z") {
+			return
+		}
+	}
+	t.Fatalf("process %d does not die", pid)
 }
 
 func imageFile(t *testing.T) string {
