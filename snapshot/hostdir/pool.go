@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/sys/unix"
@@ -133,6 +134,7 @@ type File struct {
 	root *Root
 	name string
 	size int64
+	time time.Time
 	dev  uint64
 	ino  uint64
 }
@@ -153,7 +155,7 @@ func (r *Root) File(name string) (*File, int64, error) {
 }
 
 func (r *Root) file(name string, st *unix.Stat_t) *File {
-	return &File{root: r, name: name, size: st.Size, dev: st.Dev, ino: st.Ino}
+	return &File{root: r, name: name, size: st.Size, time: time.Unix(st.Mtim.Unix()), dev: st.Dev, ino: st.Ino}
 }
 
 // acquire returns an open handle; release must follow.
@@ -276,3 +278,6 @@ func (f *File) Prefetch(off, n int64) {
 
 // Size returns the size that the file had when it was found.
 func (f *File) Size() int64 { return f.size }
+
+// Changed returns when the file was changed last, as of when it was found.
+func (f *File) Changed() time.Time { return f.time }

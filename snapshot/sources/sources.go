@@ -7,13 +7,13 @@ package sources
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/directory"
 	"github.com/snapview/snapview/snapshot/tarball"
 	"github.com/snapview/snapview/snapshot/tarfolder"
@@ -50,10 +50,52 @@ func openPlain(ctx context.Context, ref string, opts snapshot.Options) (*snapsho
 	switch {
 	case has("PG_VERSION"), opts.Root != "":
 		return directory.Open(ctx, ref, opts)
-	case has("base.tar"):
+	case allPlain(ref):
 		return tarfolder.Open(ctx, ref, opts)
+	case hasTars(ref):
+		return compressed.Open(ctx, ref, opts)
 	}
 	return nil, nil
+}
+
+// tars returns the names of the tars of pg_basebackup -Ft in a folder that has
+// a base.tar, compressed or not.
+func tars(dir string) (names []string) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // opening it will say why
+	}
+	base := false
+	for _, e := range list {
+		if role, ok := compressed.TarName(e.Name()); ok {
+			base = base || role == "base"
+			names = append(names, e.Name())
+		}
+	}
+	if !base {
+		return nil
+	}
+	return names
+}
+
+func hasTars(dir string) bool { return len(tars(dir)) > 0 }
+
+// allPlain: what is in the files counts, not how they are called.
+func allPlain(dir string) bool {
+	names := tars(dir)
+	for _, name := range names {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return false
+		}
+		head := make([]byte, 16)
+		n, err := io.ReadFull(f, head)
+		if cerr := f.Close(); cerr != nil || err != nil && n == 0 && !errors.Is(err, io.EOF) ||
+			compressed.Codec(head[:n]) != "" || !strings.HasSuffix(name, ".tar") {
+			return false
+		}
+	}
+	return len(names) > 0
 }
 
 func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
@@ -99,9 +141,6 @@ func storeKind(ref string, list []os.DirEntry) string {
 	names := map[string]bool{}
 	for _, e := range list {
 		names[e.Name()] = true
-		if rest, ok := strings.CutPrefix(e.Name(), "base.tar."); ok {
-			return fmt.Sprintf("a folder of pg_basebackup -Ft with compressed tars (%s), which this build does not open: unpack them to plain tars first", rest)
-		}
 	}
 	exists := func(pattern string) bool {
 		m, err := filepath.Glob(filepath.Join(escapeGlob(ref), pattern))
@@ -144,14 +183,7 @@ type magic struct {
 	what string
 }
 
-const compressed = "-compressed file, which this build does not open: unpack it to a plain tar first"
-
 var magics = []magic{
-	{0, "\x1f\x8b", "a gzip" + compressed},
-	{0, "\x28\xb5\x2f\xfd", "a zstd" + compressed},
-	{0, "\x04\x22\x4d\x18", "an lz4" + compressed},
-	{0, "BZh", "a bzip2" + compressed},
-	{0, "\xfd7zXZ\x00", "an xz" + compressed},
 	{0, "PGDMP", "a logical dump (pg_dump -Fc): it has no data files; restore it with pg_restore"},
 	{0, "--\n-- PostgreSQL database", "a logical dump in SQL: restore it with psql"},
 	{0, "_PLATAR_", "a Plakar archive (.ptar), a kind that this build does not open yet"},
@@ -182,6 +214,9 @@ func openFile(ctx context.Context, ref string, opts snapshot.Options) (*snapshot
 	head = head[:n]
 	if tarball.IsTar(head) {
 		return tarball.Open(ctx, ref, opts)
+	}
+	if compressed.Codec(head) != "" {
+		return compressed.Open(ctx, ref, opts)
 	}
 	for _, m := range magics {
 		if len(head) >= m.off+len(m.text) && string(head[m.off:m.off+len(m.text)]) == m.text {
