@@ -265,7 +265,7 @@ func TestFio_VerifiesWhatItWrote(t *testing.T) {
 	m := block.NewMemory(16 << 20)
 	uri := serveURI(t, Options{}, "nbd", "", Export{Device: m})
 	tool(t, "fio", "--name=verify", "--ioengine=nbd", "--uri="+uri, "--rw=randrw", "--bsrange=512-256k",
-		"--iodepth=32", "--size=16M", "--io_size=32M", "--verify=crc32c", "--verify_fatal=1")
+		"--iodepth=32", "--size=16M", "--io_size=32M", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0")
 }
 
 func TestTLS_Nbdinfo(t *testing.T) {

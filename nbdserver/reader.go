@@ -21,6 +21,11 @@ const (
 	// inlineMax is the largest request in bytes that the reader executes
 	// itself while others are waiting behind it.
 	inlineMax = 64 << 10
+	// directMin is the shortest WRITE in bytes whose payload is read straight
+	// into a buffer of its own. After one, only the header of the next
+	// request is read, lest its payload be copied: two system calls for each
+	// cost less than that.
+	directMin = 64 << 10
 	// inlineSlow is how long an operation may take (and a microsecond more
 	// for every KiB) before the reader leaves the next inlineBackoff ones to
 	// the workers.
@@ -43,10 +48,11 @@ type reader struct {
 	now      time.Time // the last look at the clock
 	deadline time.Time // for reading, as last set
 	probe    [1][]byte // one byte, see cached
+	ahead    int       // how much to read at once while waiting for a request
 }
 
 func newReader(c *conn) *reader {
-	return &reader{c: c, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}, probe: [1][]byte{make([]byte, 1)}}
+	return &reader{c: c, ahead: inputSize, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}, probe: [1][]byte{make([]byte, 1)}}
 }
 
 // read takes requests from the client until the connection ends or the
@@ -122,19 +128,29 @@ func (rd *reader) next() (relieved bool, err error) {
 	if rd.backoff > 0 {
 		rd.backoff--
 	}
+	rd.ahead = inputSize
+	if q.payload() >= directMin {
+		rd.ahead = requestSize
+	}
 	if q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ && q.n >= spliceMin && rd.c.splice && rd.splice(&q) {
 		return false, nil
 	}
 	data := q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_READ || q.cmd == protocol.TRANSMISSION_TYPE_REQUEST_WRITE
-	if data && q.n <= inlineMax && q.flags&cmdFlagFUA == 0 {
+	if data && q.n <= inlineMax && q.payload() < directMin && q.flags&cmdFlagFUA == 0 {
 		if err := rd.need(int(q.payload()), waitPayload); err != nil {
 			return false, err
 		}
-		if c := rd.c; c.stuck[q.kind()].Load() == 0 && (rd.backoff == 0 || rd.alone(int(q.payload()))) {
+		if rd.quick(&q) || rd.alone(int(q.payload())) {
 			return rd.inline(&q), nil
 		}
 	}
 	return rd.hand(&q)
+}
+
+// quick reports whether the reader may execute q although others wait behind
+// it: the device has not been slow lately.
+func (rd *reader) quick(q *request) bool {
+	return rd.backoff == 0 && rd.c.stuck[q.kind()].Load() == 0
 }
 
 // alone reports whether the client waits for nothing but the request at hand,
@@ -209,7 +225,9 @@ func (rd *reader) judge(n int64) {
 }
 
 // hand gives q to a worker, with its payload, when there is memory for it. If
-// the client waits for nothing else, the reader is the worker.
+// the client waits for nothing else, the reader is the worker, and also for
+// long WRITEs to a device that is quick: a hand-over costs as much as copying
+// 64 KiB, and finds the payload in another processor's cache.
 func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 	c := rd.c
 	q := requestPool.Get().(*request)
@@ -248,9 +266,11 @@ func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 	if q.changes() {
 		team = c.changing
 	}
-	if rd.w == rd.r && c.pending.Load() == 2 {
+	direct := q.payload() >= directMin && q.flags&cmdFlagFUA == 0 && rd.quick(q)
+	if direct || (rd.w == rd.r && c.pending.Load() == 2) {
 		rd.flush()
-		kind := q.kind()
+		rd.now = time.Now() // waiting for the payload was not the device's time
+		kind, n := q.kind(), q.n
 		v := rd.begin(kind)
 		c.execute(q)
 		if relieved = !c.turn.end(v); relieved {
@@ -258,6 +278,9 @@ func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 			c.pending.Add(-1) // counted here and by relieve
 		}
 		c.out.send(q)
+		if direct && !relieved {
+			rd.judge(n)
+		}
 		return relieved, nil
 	}
 	if team.full() {
@@ -303,8 +326,12 @@ func (rd *reader) need(n int, what wait) error {
 		rd.w = copy(rd.in, rd.in[rd.r:rd.w])
 		rd.r = 0
 	}
+	end := len(rd.in)
+	if what == waitRequest {
+		end = min(end, rd.r+max(n, rd.ahead))
+	}
 	for rd.w-rd.r < n {
-		k, err := rd.readSome(rd.in[rd.w:], what)
+		k, err := rd.readSome(rd.in[rd.w:end], what)
 		rd.w += k
 		if err != nil {
 			if errors.Is(err, io.EOF) && (rd.w > rd.r || what == waitPayload) {
