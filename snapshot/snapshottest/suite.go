@@ -32,7 +32,7 @@ type Suite struct {
 
 	// Whole runs fstest.TestFS on the whole tree, which reads every file a
 	// dozen times, partly byte by byte: for small clusters. Otherwise it
-	// runs on data/global.
+	// runs on data/pg_multixact.
 	Whole bool
 
 	// MaxOpen is how many bytes opening may read at most; 0 for no bound.
@@ -65,11 +65,11 @@ func (s Suite) testFS(t *testing.T) {
 	snap := s.open(t)
 	fsys, expected := fs.FS(snap.Tree), []string{"data/PG_VERSION", "data/global/pg_control"}
 	if !s.Whole {
-		sub, err := fs.Sub(snap.Tree, "data/global")
+		sub, err := fs.Sub(snap.Tree, "data/pg_multixact")
 		if err != nil {
 			t.Fatal(err)
 		}
-		fsys, expected = sub, []string{"pg_control"}
+		fsys, expected = sub, []string{"members/0000", "offsets/0000"}
 	}
 	if err := fstest.TestFS(fsys, expected...); err != nil {
 		t.Fatal(err)
