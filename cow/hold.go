@@ -78,6 +78,10 @@ func (o *Overlay) waitForRoom(t *ticket, why HoldReason, need int64) error {
 		woken := h.woken
 		h.mu.Unlock()
 		if h.never.Load() {
+			// The limit may have been lifted together with it.
+			if o.hasRoom(need) {
+				return nil
+			}
 			return fmt.Errorf("overlay: %w: %s, and the overlay is about to be closed", ErrNoRoom, why)
 		}
 		wait := time.NewTimer(recheck)

@@ -69,9 +69,9 @@ func TestKilledSnapviewsContainerIsCleanedUpByGC(t *testing.T) {
 	state := stateDir(t)
 	r := start(t, state, "open", chain17(t), "--runner", "docker")
 	r.untilReady()
-	r.signal(syscall.SIGKILL)
-	r.exit()
+	r.kill()
 	must(t, state, "gc")
+	r.exit()
 	if left := leftBehind(t, state); left != "" {
 		t.Errorf("gc left: %s", left)
 	}

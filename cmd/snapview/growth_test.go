@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
@@ -94,28 +95,27 @@ func TestGrowthAddsUpAndAgreesWithDu(t *testing.T) {
 // has: with writes held that is when there is room, or the session is gone.
 func fill(t *testing.T, state, url string) <-chan struct{} {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	for _, sql := range []string{`create table grown as select g, repeat(md5(g::text), 20) as t from generate_series(1, 60000) g`, `checkpoint`} {
-		if _, err := conn.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
 	mounts, err := filepath.Glob(filepath.Join(state, "sessions/*/disk/mnt"))
 	if err != nil || len(mounts) != 1 {
 		t.Fatalf("mounts %v, %v", mounts, err)
 	}
 	synced := make(chan struct{})
-	cmd := exec.Command("sync", "-f", mounts[0])
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	go func() {
 		defer close(synced)
-		cmd.Wait() //nolint:errcheck // it fails when the session goes away under it
+		// Each of these may wait for the hold to end, and fails when the
+		// session goes away under it.
+		ctx := context.Background()
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return
+		}
+		defer conn.Close(ctx)
+		for _, sql := range []string{`create table grown as select g, repeat(md5(g::text), 20) as t from generate_series(1, 60000) g`, `checkpoint`} {
+			if _, err := conn.Exec(ctx, sql); err != nil {
+				return
+			}
+		}
+		exec.Command("sync", "-f", mounts[0]).Run() //nolint:errcheck // see above
 	}()
 	return synced
 }
@@ -161,11 +161,13 @@ func TestHeldSessionComesDown(t *testing.T) {
 			r := start(t, state, "open", plainBackup(t), "--runner", "local", "--db", "postgres", "--writable", "--max-overlay", "8MiB")
 			synced := fill(t, state, r.untilReady()["psql"].(string))
 			r.until("hold", isHold(true))
-			r.signal(sig)
-			r.exit()
 			if sig == syscall.SIGKILL {
+				r.kill()
 				must(t, state, "gc")
+			} else {
+				r.signal(sig)
 			}
+			r.exit()
 			<-synced
 			if left := leftBehind(t, state); left != "" {
 				t.Errorf("left behind: %s", left)

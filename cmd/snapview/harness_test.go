@@ -265,6 +265,24 @@ func (r *running) exit() int {
 	return r.cmd.ProcessState.ExitCode()
 }
 
+// kill kills the program without warning and returns when it runs no more. It
+// may stay a zombie until gc: a thread may wait for the program's own disk.
+func (r *running) kill() {
+	r.t.Helper()
+	r.signal(syscall.SIGKILL)
+	stat := fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		state, err := os.ReadFile(stat)
+		if err != nil {
+			return
+		}
+		if _, after, ok := strings.Cut(string(state), ") "); ok && strings.HasPrefix(after, "Z") {
+			return
+		}
+	}
+	r.t.Fatal("it does not die")
+}
+
 func (r *running) signal(s os.Signal) {
 	r.t.Helper()
 	if err := r.cmd.Process.Signal(s); err != nil {

@@ -147,9 +147,9 @@ func TestKilledSnapviewIsCleanedUpByGC(t *testing.T) {
 			r.until(phase, func(e map[string]any) bool {
 				return e["phase"] == phase || phase == "ready" && e["event"] == "ready"
 			})
-			r.signal(syscall.SIGKILL)
-			r.exit()
+			r.kill()
 			out := must(t, state, "gc")
+			r.exit()
 			if !strings.Contains(out, "reclaimed") {
 				t.Errorf("gc says %q", out)
 			}
