@@ -3,13 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,10 +24,7 @@ const asProgram = "SNAPVIEW_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-		code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-		stop()
-		os.Exit(code)
+		main()
 	}
 	code := m.Run()
 	for _, shared := range []*sharedDir{&plainFixture, &gunzippedFixture, &oneTarFixture, &chainFixture} {
@@ -63,7 +58,7 @@ func stateDir(t *testing.T) string {
 	t.Cleanup(func() {
 		if left := leftBehind(t, dir); left != "" {
 			t.Errorf("left behind: %s", left)
-			out, err := program(dir, "gc").CombinedOutput()
+			out, err := command(dir, "gc").CombinedOutput()
 			t.Logf("gc: %s %v", out, err)
 		}
 		os.RemoveAll(dir)
@@ -113,8 +108,8 @@ func leftBehind(t *testing.T, dir string) string {
 	return strings.Join(left, "; ")
 }
 
-// program is the whole of snapview, as a process.
-func program(state string, args ...string) *exec.Cmd {
+// command is the whole of snapview, as a process.
+func command(state string, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -127,7 +122,7 @@ func program(state string, args ...string) *exec.Cmd {
 // snapview runs a command to its end and returns what it printed and its code.
 func snapview(t *testing.T, state string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	cmd := program(state, args...)
+	cmd := command(state, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {
@@ -169,7 +164,7 @@ type running struct {
 // start starts a command that runs until it is told to end, with --json.
 func start(t *testing.T, state string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, cmd: program(state, append([]string{"--json"}, args...)...), more: make(chan struct{}), waited: make(chan struct{})}
+	r := &running{t: t, cmd: command(state, append([]string{"--json"}, args...)...), more: make(chan struct{}), waited: make(chan struct{})}
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -219,3 +219,36 @@ func TestIdleSessionEnds(t *testing.T) {
 	}
 	r.exit()
 }
+
+func TestReaderThatGoesAwayDoesNotStrandTheMount(t *testing.T) {
+	needsPostgres(t, "15")
+	state := stateDir(t)
+	cmd := command(state, "--json", "open", plainBackup(t), "--runner", "local")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if list := must(t, state, "sessions"); strings.Contains(list, " ready ") {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("it does not become ready:\n%s", list)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitInterrupted {
+		t.Errorf("it ended with %v", err)
+	}
+	if left := leftBehind(t, state); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}

@@ -14,10 +14,17 @@ import (
 )
 
 func main() {
+	os.Exit(program())
+}
+
+// program runs in the process's own surroundings, signals included.
+func program() int {
+	// Whoever reads our output may go away before we have torn down: that is
+	// an error of a write, not a reason to die with a mount in the hand.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	defer stop()
+	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 // run is the whole program but for the process: what the tests call.
