@@ -90,6 +90,9 @@ func (c *conn) relieve(v uint64) {
 		c.finish()
 		return // it came back just now
 	}
+	if hook := c.srv.watch.relieved; hook != nil {
+		hook(c)
+	}
 	// From here on the stuck goroutine touches only its own reply, which
 	// lies behind old.batch, and the payload before old.r.
 	old := c.current

@@ -34,6 +34,9 @@ func (t *turn) end(v uint64) bool { return t.v.CompareAndSwap(v, v+1) }
 type watcher struct {
 	asleep atomic.Bool
 	wake   chan struct{}
+	// relieved, of tests, is called when a stuck reader's turn has been ended
+	// and it has no successor yet.
+	relieved func(*conn)
 
 	mu      sync.Mutex
 	conns   map[*conn]uint64 // the turn last seen
