@@ -5,7 +5,8 @@
 // All servers run at once over the same raw file, each with an overlay of its
 // own on the same file system, on unix sockets. Every row is measured with
 // fio's NBD engine (libnbd) for each server in turn before the next row, the
-// order rotating from run to run, and every run starts with fresh overlays.
+// order rotating from run to run, over overlays that are new for each kind of
+// rows.
 // The table shows the median over the runs and the least and the most, and a
 // second one the CPU time (user and system) that the server spent on a request,
 // which depends less on what else the machine does.
@@ -50,7 +51,7 @@ func main() {
 	flag.StringVar(&c.rows, "rows", "", "only rows whose name contains this")
 	flag.StringVar(&c.servers, "servers", "snapview,nbdkit,qemu-nbd", "servers to measure, the first is compared with the others; snapview@FILE is another build of this program")
 	flag.StringVar(&c.device, "device", "cow", "what snapview serves: cow (an overlay over the base), file (a copy of the base itself)")
-	flag.StringVar(&c.profile, "cpuprofile", "", "write snapview's CPU profiles to files whose names begin with this, one for each run")
+	flag.StringVar(&c.profile, "cpuprofile", "", "write snapview's CPU profile to a file whose name begins with this; use with one kind of rows")
 	flag.StringVar(&serve, "serve", "", "internal: serve on this socket")
 	flag.Parse()
 
@@ -103,8 +104,26 @@ func compare(ctx context.Context, c config) error {
 	return nil
 }
 
-// oneRun measures every row with every server over fresh overlays.
-func oneRun(ctx context.Context, c config, base string, run int, rows []row, servers []string, res *results) (err error) {
+// oneRun measures every row with every server. Rows that read, random writes and
+// sequential writes each have fresh servers with fresh overlays: an overlay that
+// has been written at random is another one to write sequentially, as the rows
+// that say so show.
+func oneRun(ctx context.Context, c config, base string, run int, rows []row, servers []string, res *results) error {
+	for len(rows) > 0 {
+		n := 1
+		for n < len(rows) && rows[n].group() == rows[0].group() {
+			n++
+		}
+		if err := oneGroup(ctx, c, base, run, rows[:n], servers, res); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+// oneGroup measures rows one after the other over the same overlays.
+func oneGroup(ctx context.Context, c config, base string, run int, rows []row, servers []string, res *results) (err error) {
 	procs := make(map[string]*process)
 	for _, name := range servers {
 		dir, err := os.MkdirTemp(c.dir, "server-")

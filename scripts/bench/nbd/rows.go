@@ -16,27 +16,41 @@ type row struct {
 	block int    // bytes
 	depth int    // per connection
 	conns int
+	aged  bool // over what the random writes before it have left
 }
 
-// selectRows returns the rows in the order of measurement: reads first, since
-// writes change what the overlays hold.
+// selectRows returns the rows in the order of measurement.
 func selectRows(containing string) []row {
-	var all []row
+	var reads, random, sequential []row
 	for _, conns := range []int{1, 4} {
-		all = append(all,
-			row{"randread", 4 << 10, 1, conns},
-			row{"randread", 4 << 10, 32 / conns, conns},
-			row{"read", 64 << 10, 4, conns},
-			row{"read", 1 << 20, 4, conns})
+		reads = append(reads,
+			row{rw: "randread", block: 4 << 10, depth: 1, conns: conns},
+			row{rw: "randread", block: 4 << 10, depth: 32 / conns, conns: conns},
+			row{rw: "read", block: 64 << 10, depth: 4, conns: conns},
+			row{rw: "read", block: 1 << 20, depth: 4, conns: conns})
+		random = append(random,
+			row{rw: "randwrite", block: 4 << 10, depth: 1, conns: conns},
+			row{rw: "randwrite", block: 4 << 10, depth: 32 / conns, conns: conns})
+		sequential = append(sequential,
+			row{rw: "write", block: 64 << 10, depth: 4, conns: conns},
+			row{rw: "write", block: 1 << 20, depth: 4, conns: conns})
 	}
-	for _, conns := range []int{1, 4} {
-		all = append(all,
-			row{"randwrite", 4 << 10, 1, conns},
-			row{"randwrite", 4 << 10, 32 / conns, conns},
-			row{"write", 64 << 10, 4, conns},
-			row{"write", 1 << 20, 4, conns})
-	}
+	random = append(random,
+		row{rw: "write", block: 64 << 10, depth: 4, conns: 1, aged: true},
+		row{rw: "write", block: 1 << 20, depth: 4, conns: 1, aged: true})
+	all := slices.Concat(reads, random, sequential)
 	return slices.DeleteFunc(all, func(r row) bool { return !strings.Contains(r.name(), containing) })
+}
+
+// group tells which rows are measured over the same overlays.
+func (r row) group() string {
+	switch {
+	case r.rw == "randwrite" || r.aged:
+		return "random writes"
+	case r.rw == "write":
+		return "sequential writes"
+	}
+	return "reads"
 }
 
 func (r row) name() string {
@@ -44,7 +58,11 @@ func (r row) name() string {
 		"randread": "random read", "randwrite": "random write",
 		"read": "sequential read", "write": "sequential write",
 	}[r.rw]
-	return fmt.Sprintf("%d KiB %s, depth %d, %d conn", r.block>>10, kind, r.depth*r.conns, r.conns)
+	name := fmt.Sprintf("%d KiB %s, depth %d, %d conn", r.block>>10, kind, r.depth*r.conns, r.conns)
+	if r.aged {
+		name += ", after random writes"
+	}
+	return name
 }
 
 func (r row) unit() string {
@@ -155,7 +173,7 @@ func median(v []float64) float64 {
 // first server's median over the best of the others', that of the second the
 // least of the others' over the first server's: more than 1 is better in both.
 func (res *results) print(w io.Writer, c config) {
-	fmt.Fprintf(w, "Median of %d runs [least-most], %v each; base of %d MiB in the page cache, fresh overlays in each run.\n\n",
+	fmt.Fprintf(w, "Median of %d runs [least-most], %v each; base of %d MiB in the page cache, fresh overlays for each kind of rows.\n\n",
 		c.runs, c.runtime, c.size>>20)
 	res.table(w, row.unit, "%.0f", func(v value) float64 { return v.rate },
 		func(first float64, others []float64) float64 { return first / slices.Max(others) })
