@@ -376,7 +376,7 @@ func TestModel_CrashesLoseNothingThatWasSynced(t *testing.T) {
 			run(rand.Uint64(), 500)
 		}
 	} else {
-		for seed := range uint64(6) {
+		for seed := range uint64(4) {
 			run(seed, 500)
 		}
 	}

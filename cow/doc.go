@@ -36,19 +36,22 @@
 //
 // # Locks, in their order
 //
-//   - the store's file "lock" (flock), for changes of the tree
 //   - Overlay.sync, one Sync or Checkpoint at a time
+//   - the store's file "lock" (flock), for changes of the tree
 //   - Overlay.mu, shared by writes, exclusive for the switch of a Checkpoint
 //   - Overlay.regions, striped by MiB: shared by writes of whole blocks,
 //     exclusive for what reads, merges and writes
-//   - the map's chunks, then Overlay.pending: never held during I/O
+//   - the map's chunks, then its pending changes: never held during I/O
+//
+// Store.mu (the list of open overlays), the holder's mutex and that of
+// hostSpace are taken last, and nothing is locked while they are held.
 //
 // Reads take only the chunks' locks. A write that is held for want of room
 // waits with no lock at all, so that reads, Sync, Checkpoint and Close go on.
 //
 // # Limits
 //
-// Blocks are 4 KiB, a device is at most 16 TiB, a chain has at most 250
+// Blocks are 4 KiB, a device is at most 16 TiB, a chain has at most 1000
 // layers. Merging layers in one process does not give space back that an
 // Overlay of another process still has open.
 package cow
