@@ -63,9 +63,11 @@ func testBase(size int) (Base, []byte) {
 	return Base{Reader: block.NewMemoryFrom(data), ID: sha256.Sum256(data)}, data
 }
 
+// newTestStore makes a store in memory if it can: a busy disk makes every Sync
+// slow. What measures allocation lies on the disk.
 func newTestStore(t testing.TB, b Base) *Store {
 	t.Helper()
-	return newTestStoreIn(t, t.TempDir(), b)
+	return newTestStoreIn(t, fastDir(t), b)
 }
 
 func newTestStoreIn(t testing.TB, dir string, b Base) *Store {
@@ -237,7 +239,7 @@ func TestOverlay_AFailingBaseFailsThatRequestOnly(t *testing.T) {
 
 func TestOverlay_ZerosTakeNoData(t *testing.T) {
 	b, data := testBase(4 << 20)
-	o := newTop(t, newTestStore(t, b), LayerID{}, b)
+	o := newTop(t, newTestStoreIn(t, t.TempDir(), b), LayerID{}, b)
 	write(t, o, data, make([]byte, 2<<20), 1<<20)
 	st, err := o.Stats()
 	must(t, err)
@@ -258,7 +260,7 @@ func TestOverlay_ZerosTakeNoData(t *testing.T) {
 func TestOverlay_AllocatedIsWhatDuSays(t *testing.T) {
 	needTool(t, "du")
 	b, _ := testBase(8 << 20)
-	s := newTestStore(t, b)
+	s := newTestStoreIn(t, t.TempDir(), b)
 	o := newTop(t, s, LayerID{}, b)
 	rnd := newRand(5)
 	for range 3 {
@@ -307,7 +309,7 @@ func TestOverlay_AllocatedIsWhatDuSays(t *testing.T) {
 func TestOverlay_RandomUpdatesCostWhatTheyChange(t *testing.T) {
 	const size = 256 << 20
 	b := Base{Reader: block.NewMemory(size)}
-	o := newTop(t, newTestStore(t, b), LayerID{}, b)
+	o := newTop(t, newTestStoreIn(t, t.TempDir(), b), LayerID{}, b)
 	rnd := newRand(9)
 	changed := make(map[int64]bool)
 	page := randomBytes(rnd, 8192)
