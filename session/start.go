@@ -23,10 +23,14 @@ import (
 // Read-ahead of the block device, in bytes. While the session opens, the server
 // reads a page here and a page there, and every byte more is a byte more from
 // a backup that may be far away. Once it is ready, tables are read from end to
-// end.
+// end, and each request costs a way through the kernel, FUSE and back: with
+// 960 KiB instead of 128 a scan takes half of our processor time per byte. The
+// kernel's window grows only while reading is sequential, so that the first
+// query reads no byte more. It stays below the 1 MiB of a FUSE request: with
+// 2 MiB a scan took four times the processor time (docs/benchmarks.md).
 const (
 	openingReadAhead = 8 << 10
-	readyReadAhead   = 128 << 10
+	readyReadAhead   = 960 << 10
 )
 
 // teardownTime is how long giving back may take after a failed start.
