@@ -128,19 +128,23 @@ func kill(t *testing.T, dir, image string, stop int, then string) (log []Resourc
 	return nil
 }
 
-// untilDead waits until a killed process runs no more. It may stay a zombie for
-// as long as one of its threads waits in the kernel for an answer that only
-// the process itself would have given: it is Reclaim that ends that.
+// untilDead waits until a killed process runs no more. It may not be gone for as
+// long as one of its threads waits in the kernel for an answer that only the
+// process itself would have given: it is Reclaim that ends that.
 func untilDead(t *testing.T, pid int) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		if err != nil {
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+		if err != nil || strings.Contains(string(status), "State:\tZ") {
 			return
 		}
-		// proc(5): the state comes after the name, which is in parentheses.
-		if _, after, ok := strings.Cut(string(stat), ") "); ok && strings.HasPrefix(after, "Z") {
-			return
+		// A signal 9 that is pending: the thread will run no more.
+		for line := range strings.Lines(string(status)) {
+			mask, ok := strings.CutPrefix(line, "SigPnd:")
+			pending, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			if ok && err == nil && pending&(1<<8) != 0 {
+				return
+			}
 		}
 	}
 	t.Fatalf("process %d does not die", pid)

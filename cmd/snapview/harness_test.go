@@ -66,17 +66,19 @@ func stateDir(t *testing.T) string {
 	return dir
 }
 
-// leftBehind says what a state directory still holds: folders of sessions,
-// mounts, loop devices, processes.
+// leftBehind says what a state directory still holds: folders of sessions
+// and overlays, mounts, loop devices, processes.
 func leftBehind(t *testing.T, dir string) string {
 	t.Helper()
 	var left []string
-	entries, err := os.ReadDir(filepath.Join(dir, "sessions"))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		left = append(left, "folder "+e.Name())
+	for _, folder := range []string{"sessions", "stores"} {
+		entries, err := os.ReadDir(filepath.Join(dir, folder))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			left = append(left, folder+"/"+e.Name())
+		}
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -265,14 +267,17 @@ func (r *running) exit() int {
 func (r *running) kill() {
 	r.t.Helper()
 	r.signal(syscall.SIGKILL)
-	stat := fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		state, err := os.ReadFile(stat)
-		if err != nil {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
+		if err != nil || strings.Contains(string(status), "State:\tZ") {
 			return
 		}
-		if _, after, ok := strings.Cut(string(state), ") "); ok && strings.HasPrefix(after, "Z") {
-			return
+		// Signal 9 is pending: it waits in the kernel and will run no more.
+		for line := range strings.Lines(string(status)) {
+			mask, ok := strings.CutPrefix(line, "SigPnd:")
+			if n := len(strings.TrimSpace(mask)); ok && n >= 3 && strings.TrimSpace(mask)[n-3] == '1' {
+				return
+			}
 		}
 	}
 	r.t.Fatal("it does not die")
