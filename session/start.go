@@ -24,7 +24,7 @@ import (
 // reads a page here and a page there, and every byte more is a byte more from
 // a backup that may be far away. Once it is ready, tables are read from end to
 // end, and each request costs a way through the kernel, FUSE and back: with
-// 960 KiB instead of 128 a scan takes half of our processor time per byte. The
+// 960 KiB instead of 128 a chunk of a parallel scan takes half the requests. The
 // kernel's window grows only while reading is sequential, so that the first
 // query reads no byte more. It stays below the 1 MiB of a FUSE request: with
 // 2 MiB a scan took four times the processor time (docs/benchmarks.md).
