@@ -5,7 +5,7 @@ GO      = $(shell scripts/go.sh)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 SOURCES = $(shell find . -name '*.go' -not -path './build/*' -not -path './web/ui/*') go.mod go.sum $(wildcard web/dist/* web/openapi.yaml)
 
-.PHONY: help build demo test test-go test-page lint ui ui-check bench fuzz clean
+.PHONY: help build demo test test-vm lint ui ui-check bench fuzz clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,10 @@ demo: ## make a demo backup and open it (CHECK=1: query it, tear down, exit)
 test: ## install what the tests need and run every test
 	@scripts/deps.sh test
 	@scripts/test.sh
+
+test-vm: ## test the kernel's NBD client, in a virtual machine (a few minutes)
+	@scripts/deps.sh test
+	SNAPVIEW_VM=1 $(GO) test -count=1 -timeout 12m -v ./attach/kerneltest
 
 lint: ## gofmt, vet, staticcheck, shellcheck
 	@scripts/lint.sh
