@@ -13,6 +13,8 @@ import (
 type Info struct {
 	ID       string
 	Ref      string
+	Name     string
+	Parent   string // the session that it is a fork of; empty if it is none
 	State    State
 	Why      string // it is closing or closed
 	Failure  error
@@ -43,7 +45,10 @@ func (s *Session) Info() Info {
 	i := Info{
 		ID: s.id, Ref: s.opts.Ref, State: s.state, Why: s.why, Failure: s.failure,
 		Opened: s.opened, Ready: s.ready, Writable: s.opts.Writable,
-		Snapshot: p.snapshot, Plan: p.plan, NBDAddr: p.nbdAddr,
+		Snapshot: p.snapshot, Plan: p.plan, NBDAddr: p.nbdAddr, Name: s.opts.Name,
+	}
+	if s.origin != nil {
+		i.Parent = s.origin.parent
 	}
 	if s.opts.TTL > 0 {
 		i.Expires = s.opened.Add(s.opts.TTL)
@@ -75,7 +80,9 @@ func (s *Session) Server() (*pgrunner.Server, error) {
 	return p.server, nil
 }
 
-// Figures are a session's numbers at one moment, in bytes.
+// Figures are a session's numbers at one moment, in bytes. A session and its
+// forks read the backup through one disk, and each counts the layers below its
+// own as well as its own.
 type Figures struct {
 	OverlayBytes int64 // data that the overlay holds, as du counts it
 	LimitBytes   int64 // of the overlay; 0: none

@@ -32,12 +32,18 @@ const (
 type Record struct {
 	ID      string    `json:"id"`
 	Ref     string    `json:"ref"`
+	Name    string    `json:"name,omitempty"`
+	Parent  string    `json:"parent,omitempty"` // the session that it is a fork of
 	Kind    string    `json:"kind,omitempty"`
 	Version string    `json:"version,omitempty"` // of PostgreSQL, as the backup has it
 	State   State     `json:"state"`
 	PID     int       `json:"pid"`
 	Opened  time.Time `json:"opened"`
 	Expires time.Time `json:"expires,omitzero"`
+
+	// Store is the folder of the overlay's layers, below the state
+	// directory's stores. A session and its forks name the same.
+	Store string `json:"store,omitempty"`
 
 	// Login is how the server's clients log in, once it runs.
 	Login *Login `json:"login,omitempty"`

@@ -19,6 +19,9 @@ type Options struct {
 	Ref      string
 	Snapshot snapshot.Options
 
+	// Name is what people call the session; it may be empty.
+	Name string
+
 	// Attach is how the kernel gets the device.
 	Attach attach.Method
 

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/snapview/snapview/attach"
 	"github.com/snapview/snapview/pgrunner"
@@ -55,6 +57,7 @@ func List(stateDir string) ([]Found, error) {
 			}
 		}
 		f.ID = entry.Name()
+		f.Alive = f.Alive && !dying(f.PID)
 		found = append(found, f)
 	}
 	slices.SortFunc(found, func(a, b Found) int { return a.Opened.Compare(b.Opened) })
@@ -95,7 +98,7 @@ type Reclaimed struct {
 }
 
 // Reclaim gives back what sessions hold whose process died: their servers,
-// mounts, devices and folders, nothing that is not in their ledgers. Living
+// mounts, devices, folders and overlays, nothing that is not in their ledgers. Living
 // sessions are left alone.
 func Reclaim(ctx context.Context, stateDir string) ([]Reclaimed, error) {
 	all, err := List(stateDir)
@@ -107,7 +110,10 @@ func Reclaim(ctx context.Context, stateDir string) ([]Reclaimed, error) {
 		if f.Alive {
 			continue
 		}
-		lock, err := takeLock(f.Dir)
+		// A killed process keeps its lock while one of its threads waits for
+		// its own disk. That ends here.
+		attach.Abort(f.Attachment)
+		lock, err := takeLockOf(ctx, f)
 		if errors.Is(err, errInUse) || errors.Is(err, os.ErrNotExist) {
 			continue // another gc is at it, or was
 		}
@@ -117,7 +123,45 @@ func Reclaim(ctx context.Context, stateDir string) ([]Reclaimed, error) {
 		}
 		done = append(done, Reclaimed{ID: f.ID, Ref: f.Ref, Err: err})
 	}
-	return done, nil
+	return done, reclaimStores(stateDir)
+}
+
+// dying says whether a process was killed and is not gone yet: it is a zombie,
+// or its first thread has yet to notice the signal in the kernel.
+func dying(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	const sigkill = 1 << 8 // of proc(5)'s mask of pending signals
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":\t")
+		switch name {
+		case "State":
+			if strings.HasPrefix(value, "Z") {
+				return true
+			}
+		case "SigPnd":
+			pending, err := strconv.ParseUint(value, 16, 64)
+			return err == nil && pending&sigkill != 0
+		}
+	}
+	return false
+}
+
+// takeLockOf takes the lock of a session whose process is dead, or about to be.
+func takeLockOf(ctx context.Context, f Found) (*os.File, error) {
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		lock, err := takeLock(f.Dir)
+		if !errors.Is(err, errInUse) || !dying(f.PID) || time.Now().After(deadline) {
+			return lock, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // reclaimOne undoes one session in the order in which Close would.

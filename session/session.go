@@ -31,6 +31,7 @@ type Session struct {
 	opts   Options
 	log    *slog.Logger
 	ledger *ledger
+	origin *origin // nil unless it is a fork
 
 	events  journal
 	history history
@@ -56,6 +57,7 @@ type Session struct {
 // parts are what a session is made of; each is set once, when it is there.
 type parts struct {
 	snapshot *snapshot.Snapshot
+	laidOut  *sharedDisk // what snapshot, base and store belong to
 	base     *watchedBase
 	store    *cow.Store
 	overlay  *cow.Overlay
@@ -69,7 +71,10 @@ type parts struct {
 
 // New makes a session's folder and takes its lock. Nothing is opened before
 // Start. The caller must call Close in the end, whether Start failed or not.
-func New(opts Options) (*Session, error) {
+func New(opts Options) (*Session, error) { return newSession(opts, Record{}) }
+
+// newSession is New with what the ledger says besides.
+func newSession(opts Options, record Record) (*Session, error) {
 	log := opts.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -90,7 +95,8 @@ func New(opts Options) (*Session, error) {
 		used:    now,
 	}
 	s.log = log.With("session", s.id)
-	record := Record{ID: s.id, Ref: opts.Ref, State: Opening, PID: os.Getpid(), Opened: now}
+	record.ID, record.Ref, record.Name = s.id, opts.Ref, opts.Name
+	record.State, record.PID, record.Opened = Opening, os.Getpid(), now
 	if opts.TTL > 0 {
 		record.Expires = now.Add(opts.TTL)
 	}

@@ -79,10 +79,14 @@ func (s *Session) Start(ctx context.Context) error {
 }
 
 func (s *Session) start(ctx context.Context) error {
-	if err := s.phase(ctx, Identify, s.identify); err != nil {
+	identify, layOut := s.identify, s.layOut
+	if s.origin != nil {
+		identify, layOut = s.identifyFork, s.layOutFork
+	}
+	if err := s.phase(ctx, Identify, identify); err != nil {
 		return err
 	}
-	if err := s.phase(ctx, LayOut, s.layOut); err != nil {
+	if err := s.phase(ctx, LayOut, layOut); err != nil {
 		return err
 	}
 	if s.opts.DeviceOnly {
@@ -118,7 +122,13 @@ func (s *Session) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.undo.add("close the backup", closer(snap))
+	// Once it is laid out it is the disk's to close.
+	s.undo.add("close the backup", func(context.Context) error {
+		if p, _ := s.get(); p.laidOut != nil {
+			return nil
+		}
+		return snap.Close()
+	})
 	s.with(func(p *parts) { p.snapshot = snap })
 	if err := s.ledger.update(func(r *Record) { r.Kind, r.Version = string(snap.Kind), strconv.Itoa(snap.Identity.PGVersion) }); err != nil {
 		return err
@@ -145,44 +155,22 @@ func (s *Session) layOut(ctx context.Context) error {
 	if p.plan != nil {
 		opts.UID, opts.GID = uint32(p.plan.UID), uint32(p.plan.GID)
 	}
-	image, err := ext4.New(p.snapshot.Tree, opts)
+	d, err := newDisk(p.snapshot, opts)
 	if err != nil {
 		return err
 	}
-	s.undo.add("close the base", closer(image))
-	base := &watchedBase{Image: image, notify: s.notice}
-	s.with(func(p *parts) { p.base = base })
-
-	var device block.Reader = base
-	if !s.opts.ReadOnly {
-		overlay, err := s.createOverlay(base)
-		if err != nil {
-			return err
-		}
-		device = overlay
+	s.useDisk(d)
+	if s.opts.ReadOnly {
+		return s.export(ctx, d.base)
+	}
+	if err := s.createStore(d); err != nil {
+		return err
+	}
+	device, err := s.openTop(d, cow.LayerID{})
+	if err != nil {
+		return err
 	}
 	return s.export(ctx, device)
-}
-
-// createOverlay makes the session's store with one top over the base.
-func (s *Session) createOverlay(base *watchedBase) (*cow.Overlay, error) {
-	dir := filepath.Join(s.ledger.dir, overlayDir)
-	id := cow.BaseID(base.Identity())
-	store, err := cow.CreateStore(dir, cow.StoreOptions{BaseID: id, VirtualSize: base.Size()})
-	if err != nil {
-		return nil, err
-	}
-	s.undo.add("remove the overlay", func(context.Context) error { return os.RemoveAll(dir) })
-	overlay, err := store.NewTop(cow.LayerID{}, cow.Base{Reader: base, ID: id}, cow.Options{
-		MaxBytes: s.opts.MaxOverlay,
-		OnHold:   s.onHold,
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.undo.add("close the overlay", closer(overlay))
-	s.with(func(p *parts) { p.store, p.overlay = store, overlay })
-	return overlay, nil
 }
 
 // export serves the device by NBD on the socket in the session's folder, and
@@ -347,7 +335,7 @@ func (s *Session) serverConfig() pgrunner.Config {
 		SessionID:       s.id,
 		Writable:        s.opts.Writable,
 		MemoryBytes:     s.opts.Memory,
-		CrashConsistent: s.opts.Snapshot.AssumeCrashConsistent,
+		CrashConsistent: s.opts.Snapshot.AssumeCrashConsistent || s.origin.atOneInstant(),
 		Limits: pgrunner.Limits{
 			MaxConnections:     id.Limits.MaxConnections,
 			MaxWorkerProcesses: id.Limits.MaxWorkerProcesses,

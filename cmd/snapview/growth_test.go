@@ -63,7 +63,7 @@ func TestGrowthAddsUpAndAgreesWithDu(t *testing.T) {
 	if !named {
 		t.Errorf("the new table is not among %+v", g.Relations)
 	}
-	out, err := exec.Command("sh", "-c", `du -cB1 "$1"/sessions/*/overlay/layers/*.data | tail -n 1`, "sh", state).Output()
+	out, err := exec.Command("sh", "-c", `du -cB1 "$1"/stores/*/overlay/layers/*.data | tail -n 1`, "sh", state).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestGrowthAddsUpAndAgreesWithDu(t *testing.T) {
 	}
 	// What runs beside may write a few blocks between the two looks.
 	if diff := onDisk - g.TotalBytes; diff < -256<<10 || diff > 256<<10 {
-		files, _ := filepath.Glob(state + "/sessions/*/overlay/*")
+		files, _ := filepath.Glob(state + "/stores/*/overlay/*")
 		t.Errorf("growth says %d bytes, du %d, of %v", g.TotalBytes, onDisk, files)
 	}
 

@@ -1,0 +1,93 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/snapview/snapview/cow"
+)
+
+// ErrHasChildren is returned for a layer that others lie over.
+var ErrHasChildren = errors.New("other layers lie over it")
+
+// Layers lists the layers of the session's disk, those of its forks among
+// them, parents before children.
+func (s *Session) Layers() ([]cow.LayerInfo, error) {
+	p, _ := s.get()
+	if p.store == nil {
+		return nil, ErrNotReady
+	}
+	return p.store.Layers()
+}
+
+// Chain lists the layers that the session's disk is made of, the lowest first;
+// the last is the one being written.
+func (s *Session) Chain() ([]cow.LayerInfo, error) {
+	all, err := s.Layers()
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[cow.LayerID]cow.LayerInfo, len(all))
+	for _, l := range all {
+		byID[l.ID] = l
+	}
+	var chain []cow.LayerInfo
+	for id := s.Top(); ; {
+		l, ok := byID[id]
+		if !ok || len(chain) > len(all) {
+			break
+		}
+		chain = append([]cow.LayerInfo{l}, chain...)
+		id = l.Parent
+	}
+	return chain, nil
+}
+
+// Top is the layer that the session writes; the zero LayerID while it has none.
+func (s *Session) Top() cow.LayerID {
+	p, state := s.get()
+	if p.overlay == nil || state == Closed || state == Failed {
+		return cow.LayerID{}
+	}
+	return p.overlay.Top()
+}
+
+// MergeLayer folds the layer below a checkpoint into it: that layer is gone,
+// its name with it, and every disk stays as it is.
+func (s *Session) MergeLayer(id cow.LayerID) error {
+	p, state := s.get()
+	if p.store == nil || state != Ready {
+		return ErrNotReady
+	}
+	return p.store.Merge(id)
+}
+
+// DiscardLayer removes a layer that no session needs; with branch also all
+// that lie over it.
+func (s *Session) DiscardLayer(id cow.LayerID, branch bool) error {
+	p, state := s.get()
+	if p.store == nil || state != Ready {
+		return ErrNotReady
+	}
+	layers, err := p.store.Layers()
+	if err != nil {
+		return err
+	}
+	over := map[cow.LayerID]bool{id: true}
+	for _, l := range layers { // parents come first
+		if !over[l.ID] && !over[l.Parent] {
+			continue
+		}
+		over[l.ID] = true
+		if l.Open {
+			if l.ID == id {
+				return fmt.Errorf("layer %s: %w: a session writes it", id, cow.ErrInUse)
+			}
+			return fmt.Errorf("layer %s: %w: a session writes %s over it", id, cow.ErrInUse, l.ID)
+		}
+	}
+	if n := len(over) - 1; n > 0 && !branch {
+		return fmt.Errorf("layer %s: %w: %d in all, which go too only if you say so", id, ErrHasChildren, n)
+	}
+	return p.store.Discard(id)
+}
