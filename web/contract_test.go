@@ -182,7 +182,7 @@ func TestContract_OracleFails(t *testing.T) {
 // here.
 func TestContract_EveryOperationAnswers(t *testing.T) {
 	e := newEnv(t)
-	e.session.Layers = true
+	e.session.HasLayers = true
 	var rel struct{ OID uint32 }
 	e.call("GET", shop+"/schemas/shop/relations/customers", nil, 200, &rel)
 	oid := fmt.Sprintf("%s/relations/%d", shop, rel.OID)
@@ -206,6 +206,13 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	e.call("GET", "/sessions/demo/checkpoints", nil, 200, nil)
 	e.call("GET", "/sessions/demo/growth?since=c1", nil, 200, nil)
 	e.call("POST", "/sessions/demo/forks", map[string]any{"checkpoint": "c1"}, 201, nil)
+	e.call("POST", "/sessions/demo/checkpoints", map[string]any{"name": "after"}, 201, nil)
+	e.call("POST", "/sessions/demo/checkpoints", map[string]any{}, 201, nil)
+	for _, path := range []string{"/layers", "/disk?checkpoint=c1&format=qcow2", "/disk?checkpoint=base", "/disk/extents?checkpoint=c1"} {
+		e.call("GET", "/sessions/demo"+path, nil, 200, nil)
+	}
+	e.call("DELETE", "/sessions/demo/layers/c3", nil, 204, nil)
+	e.call("POST", "/sessions/demo/layers/c2/merge", nil, 204, nil)
 	e.query("select 1")
 	e.call("POST", shop+"/export", map[string]any{"sql": "select 1", "format": "json"}, 200, nil)
 	var export struct{ URL string }

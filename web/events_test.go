@@ -151,3 +151,25 @@ func TestOverlay_LimitAndGrowth(t *testing.T) {
 	e.refused("GET", "/sessions/demo/databases", nil, 409, "not-ready")
 	e.refused("POST", shop+"/query", map[string]any{"sql": "select 1"}, 409, "not-ready")
 }
+
+func TestDisk_RangesAndRefusals(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil))
+	e.session.HasLayers = true
+	e.call("POST", "/sessions/demo/checkpoints", map[string]any{}, 201, nil)
+	e.call("POST", "/sessions/demo/checkpoints", map[string]any{}, 201, nil)
+
+	req := e.request("GET", "/sessions/demo/disk?checkpoint=c1", nil)
+	req.Header.Set("Range", "bytes=0-4,524288-524293")
+	a := e.do(req)
+	if a.status != 206 || !strings.Contains(string(a.body), "\r\n\r\nbegin\r\n") || !strings.Contains(string(a.body), "\r\n\r\nmiddle\r\n") {
+		t.Errorf("two ranges: status %d, %q", a.status, a.body)
+	}
+	e.refused("GET", "/sessions/demo/disk", nil, 400, "bad-request")
+	e.refused("GET", "/sessions/demo/disk?checkpoint=c1&format=vmdk", nil, 400, "bad-request")
+	e.refused("GET", "/sessions/demo/disk?checkpoint=c9", nil, 404, "not-found")
+	e.refused("DELETE", "/sessions/demo/layers/c1", nil, 409, "conflict")
+	e.refused("DELETE", "/sessions/demo/layers/c1?branch=perhaps", nil, 400, "bad-request")
+	e.refused("POST", "/sessions/demo/layers/c1/merge", nil, 409, "conflict")
+	e.refused("POST", "/sessions/demo/layers/c9/merge", nil, 404, "not-found")
+	e.call("DELETE", "/sessions/demo/layers/c1?branch=true", nil, 204, nil)
+}

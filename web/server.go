@@ -235,6 +235,11 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
 	g.POST("/sessions/:id/checkpoints", s.createCheckpoint)
 	g.POST("/sessions/:id/forks", s.createFork)
+	g.GET("/sessions/:id/layers", s.listLayers)
+	g.DELETE("/sessions/:id/layers/:layer", s.discardLayer)
+	g.POST("/sessions/:id/layers/:layer/merge", s.mergeLayer)
+	g.GET("/sessions/:id/disk", s.getDisk)
+	g.GET("/sessions/:id/disk/extents", s.getDiskExtents)
 
 	g.GET("/sessions/:id/databases", s.listDatabases)
 	db := g.Group("/sessions/:id/databases/:db")

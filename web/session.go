@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -74,6 +75,18 @@ type Session interface {
 	Checkpoint(ctx context.Context, name string) (Checkpoint, error)
 	Fork(ctx context.Context, opts ForkOptions) (Session, error)
 
+	// Layers are all layers of the session's disk, its forks' among them,
+	// parents before children. MergeLayer folds the layer below a checkpoint
+	// into it; DiscardLayer removes a layer, with branch also those over it.
+	// What a session needs, and what has layers over it, is ErrConflict.
+	Layers(ctx context.Context) ([]Layer, error)
+	MergeLayer(ctx context.Context, id string) error
+	DiscardLayer(ctx context.Context, id string, branch bool) error
+
+	// Disk opens the disk of a checkpoint for copying it; "base" is the
+	// backup's own. The caller closes it. Reading it fails when ctx is done.
+	Disk(ctx context.Context, checkpoint string) (Disk, error)
+
 	// DSN returns a connection string (anything that pgx.ParseConfig takes)
 	// for a database of the server as the reader role: NOSUPERUSER, member
 	// of pg_read_all_data and of nothing that writes. It returns ErrNotReady
@@ -97,6 +110,7 @@ const (
 type Info struct {
 	ID              string        `json:"id"`
 	Name            string        `json:"name,omitempty"`
+	Parent          string        `json:"parent,omitempty"` // the session that it is a fork of
 	Owner           string        `json:"owner,omitempty"` // who opened it
 	State           State         `json:"state"`
 	Reference       string        `json:"reference"`          // the backup as it was asked for
@@ -319,6 +333,33 @@ type Checkpoint struct {
 	Parent       string    `json:"parent,omitempty"`
 	CreatedAt    time.Time `json:"createdAt"`
 	OverlayBytes int64     `json:"overlayBytes"` // of this layer alone
+}
+
+// A Layer is one layer of the overlays over a disk.
+type Layer struct {
+	ID           string     `json:"id"`
+	Parent       string     `json:"parent,omitempty"` // empty: the backup
+	Name         string     `json:"name,omitempty"`
+	Sealed       bool       `json:"sealed"`            // a checkpoint
+	Session      string     `json:"session,omitempty"` // that writes it
+	Current      bool       `json:"current"`           // part of the disk that was asked for
+	CreatedAt    time.Time  `json:"createdAt"`
+	SealedAt     *time.Time `json:"sealedAt,omitempty"`
+	OverlayBytes int64      `json:"overlayBytes"` // of this layer alone
+	Damage       string     `json:"damage,omitempty"`
+}
+
+// A Disk is the disk of a checkpoint. It does not change.
+type Disk interface {
+	io.ReaderAt
+	io.Closer
+	// Size returns its size in bytes.
+	Size() int64
+	// Data calls yield for the ranges that may hold something but zeros, in
+	// order, until it returns false.
+	Data(yield func(off, n int64) bool) error
+	// WriteQcow2 writes it as a qcow2 image.
+	WriteQcow2(w io.Writer) error
 }
 
 // ForkOptions say what a fork starts from.

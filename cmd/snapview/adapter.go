@@ -7,32 +7,15 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/growth"
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/web"
 )
 
-// sessionList is the one session of this process, as the page sees it.
-type sessionList struct{ of *sessionView }
-
-var _ web.Sessions = (*sessionList)(nil)
-
-func (l *sessionList) List(context.Context) ([]web.Session, error) {
-	return []web.Session{l.of}, nil
-}
-
-func (l *sessionList) Get(_ context.Context, id string) (web.Session, error) {
-	if id != l.of.ID() {
-		return nil, fmt.Errorf("session %s: %w", id, web.ErrNotFound)
-	}
-	l.of.Touch()
-	return l.of, nil
-}
-
 // sessionView shows a session in the words of the API.
 type sessionView struct {
 	*session.Session
+	house    *house // all sessions of this process
 	database string // to begin with; empty for the server's first
 }
 
@@ -41,11 +24,14 @@ var _ web.Session = (*sessionView)(nil)
 func (v *sessionView) Info() web.Info {
 	i := v.Session.Info()
 	info := web.Info{
-		ID: i.ID, Name: i.Ref, State: web.State(i.State), Reference: i.Ref,
+		ID: i.ID, Name: i.Name, Parent: i.Parent, State: web.State(i.State), Reference: i.Ref,
 		CreatedAt: i.Opened, Writable: i.Writable, Postgres: i.Version,
 		Attachment: string(i.Method), DefaultDatabase: v.database,
 		Phases: v.phases(), Stats: v.stats(),
 		ReadyAt: timeOrNil(i.Ready), ExpiresAt: timeOrNil(i.Expires), IdleAt: timeOrNil(i.Idle),
+	}
+	if info.Name == "" {
+		info.Name = i.Ref
 	}
 	if i.Snapshot != nil {
 		info.Kind = string(i.Snapshot.Kind)
@@ -125,18 +111,6 @@ func (v *sessionView) Growth(ctx context.Context, since string) (web.Growth, err
 	return g, nil
 }
 
-// layerID reads the id of a checkpoint; empty is the base.
-func layerID(text string) (cow.LayerID, error) {
-	if text == "" {
-		return cow.LayerID{}, nil
-	}
-	id, err := cow.ParseLayerID(text)
-	if err != nil {
-		return id, fmt.Errorf("checkpoint %q: %w", text, web.ErrNotFound)
-	}
-	return id, nil
-}
-
 // webGrowth shows a report in the words of the API.
 func webGrowth(r growth.Report) web.Growth {
 	g := web.Growth{
@@ -176,50 +150,6 @@ func webGrowth(r growth.Report) web.Growth {
 
 func (v *sessionView) SetLimit(_ context.Context, bytes int64) error {
 	return v.Session.SetLimit(bytes)
-}
-
-func (v *sessionView) Checkpoints(context.Context) ([]web.Checkpoint, error) {
-	layers, err := v.Layers()
-	if err != nil {
-		return nil, err
-	}
-	list := []web.Checkpoint{}
-	for _, l := range layers {
-		if l.Sealed {
-			list = append(list, webCheckpoint(l))
-		}
-	}
-	return list, nil
-}
-
-func webCheckpoint(l cow.LayerInfo) web.Checkpoint {
-	c := web.Checkpoint{ID: l.ID.String(), Name: l.Name, CreatedAt: l.SealedAt, OverlayBytes: l.Allocated}
-	if l.Parent != (cow.LayerID{}) {
-		c.Parent = l.Parent.String()
-	}
-	return c
-}
-
-func (v *sessionView) Checkpoint(ctx context.Context, name string) (web.Checkpoint, error) {
-	id, err := v.Session.Checkpoint(ctx, name)
-	if err != nil {
-		return web.Checkpoint{}, fmt.Errorf("%w: %w", web.ErrConflict, err)
-	}
-	layers, err := v.Layers()
-	if err != nil {
-		return web.Checkpoint{}, err
-	}
-	for _, l := range layers {
-		if l.ID == id {
-			return webCheckpoint(l), nil
-		}
-	}
-	return web.Checkpoint{ID: id.String(), Name: name, CreatedAt: time.Now()}, nil
-}
-
-// Fork is not there yet: it needs a second attachment over the same layers.
-func (v *sessionView) Fork(context.Context, web.ForkOptions) (web.Session, error) {
-	return nil, web.ErrNotSupported
 }
 
 func (v *sessionView) DSN(database string) (string, error) {

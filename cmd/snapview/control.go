@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -58,6 +59,11 @@ func (a answer) Trailer(name string) string { return a.Response.Trailer.Get(name
 
 // open sends a request about the session and returns the answer's body.
 func (c *control) open(ctx context.Context, method, path string, body any) (answer, error) {
+	return c.openWith(ctx, method, path, body, nil)
+}
+
+// openWith is open with headers of its own.
+func (c *control) openWith(ctx context.Context, method, path string, body any, header http.Header) (answer, error) {
 	var payload io.Reader
 	if body != nil {
 		data, err := json.Marshal(body)
@@ -71,6 +77,7 @@ func (c *control) open(ctx context.Context, method, path string, body any) (answ
 	if err != nil {
 		return answer{}, err
 	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("X-Snapview", "1")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

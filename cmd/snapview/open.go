@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,16 +65,17 @@ func (a *app) open(ctx context.Context, ref string, f *openFlags, listen, databa
 	if err != nil {
 		return err
 	}
-	pages, err := a.servePages(s, listen, database)
+	house := a.newHouse(ctx, s, database)
+	pages, err := a.servePages(house, listen)
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}
 	wait := a.follow(s, func() { a.printReady(s, pages, database) })
 	err = s.Start(ctx)
 	if err == nil {
-		err = untilClosed(ctx, s)
+		err = errors.Join(untilClosed(ctx, s), house.untilEmpty(ctx))
 	}
-	err = errors.Join(err, closeSession(s))
+	err = errors.Join(err, house.close(), closeSession(s))
 	wait()
 	return errors.Join(err, pages.close())
 }
@@ -96,15 +98,15 @@ func closeSession(s *session.Session) error {
 	return s.Close(ctx)
 }
 
-// pages is the web server of a session: the page on TCP for the browser, the
-// same API on the control socket for the other commands.
+// pages is the web server of a process: the page on TCP for the browser, the
+// same API on the control socket of each session for the other commands.
 type pages struct{ server *web.Server }
 
-// servePages serves a session's API on its control socket and, when an address
-// is given, the page on TCP.
-func (a *app) servePages(s *session.Session, listen, database string) (*pages, error) {
+// servePages serves the sessions of the house on their control sockets and,
+// when an address is given, the page on TCP.
+func (a *app) servePages(h *house, listen string) (*pages, error) {
 	opts := web.Options{
-		Sessions: &sessionList{of: &sessionView{Session: s, database: database}},
+		Sessions: h,
 		Version:  web.Version{Version: versionString()},
 	}
 	if listen != "" {
@@ -118,18 +120,43 @@ func (a *app) servePages(s *session.Session, listen, database string) (*pages, e
 		return nil, err
 	}
 	p := &pages{server}
-	control, err := net.Listen("unix", s.ControlSocket())
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listening on the control socket: %w", err), p.close())
+	if err := h.serve(p); err != nil {
+		return nil, errors.Join(err, p.close())
 	}
-	if err := os.Chmod(s.ControlSocket(), 0o600); err != nil {
-		return nil, errors.Join(err, control.Close(), p.close())
-	}
-	go server.ServeControl(control) //nolint:errcheck // it ends with close
 	if opts.Listener != nil {
 		go server.Serve() //nolint:errcheck // it ends with close
 	}
 	return p, nil
+}
+
+// control serves the API on a session's control socket until it is closed.
+func (p *pages) control(s *session.Session) error {
+	control, err := net.Listen("unix", s.ControlSocket())
+	if err != nil {
+		return fmt.Errorf("listening on the control socket: %w", err)
+	}
+	if err := os.Chmod(s.ControlSocket(), 0o600); err != nil {
+		return errors.Join(err, control.Close())
+	}
+	once := &onceListener{Listener: control}
+	go p.server.ServeControl(once) //nolint:errcheck // it ends with close
+	go func() {
+		<-s.Done()
+		once.Close() //nolint:errcheck // its file is gone with the session
+	}()
+	return nil
+}
+
+// A onceListener may be closed by its session and by the server.
+type onceListener struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+func (l *onceListener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
 }
 
 // close lets open pages hear of the end and stops the server.

@@ -74,7 +74,8 @@ func (a *app) query(ctx context.Context, ref, sql, database, format string, f *o
 	if err != nil {
 		return err
 	}
-	pages, err := a.servePages(s, "", database)
+	house := a.newHouse(ctx, s, database)
+	pages, err := a.servePages(house, "")
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}
@@ -86,7 +87,7 @@ func (a *app) query(ctx context.Context, ref, sql, database, format string, f *o
 	if err == nil {
 		err = a.ask(ctx, s, sql, database, format)
 	}
-	err = errors.Join(err, pages.close(), closeSession(s))
+	err = errors.Join(err, house.close(), pages.close(), closeSession(s))
 	wait()
 	return err
 }

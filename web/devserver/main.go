@@ -54,7 +54,7 @@ func run(ctx context.Context, listen string, grow, verbose bool) error {
 	gone.Wait()
 	sessions.Add(gone)
 	session := webtest.NewSession("demo", cluster.DSN)
-	session.Layers = true
+	session.HasLayers = true
 	session.CloseDelay = time.Second
 	sessions.Add(session)
 

@@ -56,8 +56,8 @@ type Session struct {
 	// DSNs gives the connection string of a database; nil means that there
 	// is no server.
 	DSNs func(database string) string
-	// Layers says whether the session has checkpoints and forks.
-	Layers bool
+	// HasLayers says whether the session has checkpoints and forks.
+	HasLayers bool
 	// CloseDelay is how long tearing down takes.
 	CloseDelay time.Duration
 

@@ -143,7 +143,7 @@ func (s *Session) Growth(_ context.Context, since string) (web.Growth, error) {
 func (s *Session) Checkpoints(context.Context) ([]web.Checkpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.Layers {
+	if !s.HasLayers {
 		return nil, web.ErrNotSupported
 	}
 	return append([]web.Checkpoint(nil), s.checkpoints...), nil
@@ -153,7 +153,7 @@ func (s *Session) Checkpoints(context.Context) ([]web.Checkpoint, error) {
 func (s *Session) Checkpoint(_ context.Context, name string) (web.Checkpoint, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.Layers {
+	if !s.HasLayers {
 		return web.Checkpoint{}, web.ErrNotSupported
 	}
 	c := web.Checkpoint{
@@ -171,11 +171,11 @@ func (s *Session) Checkpoint(_ context.Context, name string) (web.Checkpoint, er
 func (s *Session) Fork(_ context.Context, opts web.ForkOptions) (web.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.Layers {
+	if !s.HasLayers {
 		return nil, web.ErrNotSupported
 	}
 	fork := NewSession(fmt.Sprintf("%s-f%d", s.id, time.Now().UnixNano()%100000), s.DSNs)
-	fork.Layers = true
+	fork.HasLayers = true
 	fork.info.Name, fork.info.Writable = opts.Name, opts.Writable
 	if s.sessions != nil {
 		s.sessions.Add(fork)

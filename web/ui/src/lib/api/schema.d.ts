@@ -229,6 +229,123 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/layers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        /** All layers over the session's disk, those of its forks among them, parents before children. */
+        get: operations["listLayers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/layers/{layer}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The layer's id. */
+                layer: components["parameters"]["LayerID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a layer that no session needs. 409 `conflict` says who needs it. */
+        delete: operations["discardLayer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/layers/{layer}/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The layer's id. */
+                layer: components["parameters"]["LayerID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fold the layer below a checkpoint into it; every disk stays as it is.
+         * @description The layer below is gone, its name with it. It must have no other layer over it.
+         */
+        post: operations["mergeLayer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/disk": {
+        parameters: {
+            query: {
+                /** @description The checkpoint's id; `base` for the backup's own disk. */
+                checkpoint: components["parameters"]["CheckpointDisk"];
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The disk of a checkpoint as an image.
+         * @description A raw image is served with ranges, several in one request too, so that a client may leave out what getDiskExtents does
+         *     not list. A qcow2 image is streamed; a connection that breaks off before its end has failed.
+         */
+        get: operations["getDisk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/disk/extents": {
+        parameters: {
+            query: {
+                /** @description The checkpoint's id; `base` for the backup's own disk. */
+                checkpoint: components["parameters"]["CheckpointDisk"];
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        /** Where a checkpoint's disk may hold something but zeros. */
+        get: operations["getDiskExtents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/databases": {
         parameters: {
             query?: never;
@@ -621,6 +738,8 @@ export interface components {
         Session: {
             id: string;
             name?: string;
+            /** @description The session that it is a fork of. */
+            parent?: string;
             /** @description Who opened it. */
             owner?: string;
             state: components["schemas"]["SessionState"];
@@ -861,6 +980,29 @@ export interface components {
              * @description Held by this layer alone.
              */
             overlayBytes: number;
+        };
+        Layer: {
+            id: string;
+            /** @description The layer below; absent over the backup itself. */
+            parent?: string;
+            name?: string;
+            /** @description A checkpoint; otherwise a layer that is written. */
+            sealed: boolean;
+            /** @description The session that writes it. */
+            session?: string;
+            /** @description Part of the disk of the session that was asked. */
+            current: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            sealedAt?: string;
+            /**
+             * Format: int64
+             * @description Held by this layer alone.
+             */
+            overlayBytes: number;
+            /** @description Why it cannot be opened. */
+            damage?: string;
         };
         Database: {
             name: string;
@@ -1231,6 +1373,10 @@ export interface components {
         DB: string;
         /** @description The relation's OID. */
         OID: number;
+        /** @description The layer's id. */
+        LayerID: string;
+        /** @description The checkpoint's id; `base` for the backup's own disk. */
+        CheckpointDisk: string;
         /** @description Proves that a page of another origin did not send the request. */
         Write: "1";
         /** @description Cancel after so long; the server's limit applies in any case. */
@@ -1596,6 +1742,161 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listLayers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The layers; a tree by their parents. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Layer"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    discardLayer: {
+        parameters: {
+            query?: {
+                /** @description Also the layers that lie over it. */
+                branch?: boolean;
+            };
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The layer's id. */
+                layer: components["parameters"]["LayerID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    mergeLayer: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The layer's id. */
+                layer: components["parameters"]["LayerID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are one. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getDisk: {
+        parameters: {
+            query: {
+                /** @description The checkpoint's id; `base` for the backup's own disk. */
+                checkpoint: components["parameters"]["CheckpointDisk"];
+                format?: "raw" | "qcow2";
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The image. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The ranges. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                    "multipart/byteranges": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getDiskExtents: {
+        parameters: {
+            query: {
+                /** @description The checkpoint's id; `base` for the backup's own disk. */
+                checkpoint: components["parameters"]["CheckpointDisk"];
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ranges in ascending order, each as offset and length. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * Format: int64
+                         * @description Size of the disk.
+                         */
+                        bytes: number;
+                        extents: number[][];
+                    };
                 };
             };
             default: components["responses"]["Problem"];

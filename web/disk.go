@@ -1,0 +1,79 @@
+package web
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// openDisk opens the disk that a request names.
+func (s *Server) openDisk(c echo.Context) (Disk, error) {
+	session, err := s.session(c)
+	if err != nil {
+		return nil, err
+	}
+	checkpoint := c.QueryParam("checkpoint")
+	if checkpoint == "" {
+		return nil, badRequest("checkpoint must say whose disk: make one first, or base for the backup's own")
+	}
+	return session.Disk(c.Request().Context(), checkpoint)
+}
+
+// getDisk serves an image. What fails after it began breaks the connection
+// off, so that nobody takes half an image for a whole one.
+func (s *Server) getDisk(c echo.Context) error {
+	format := c.QueryParam("format")
+	if format != "" && format != "raw" && format != "qcow2" {
+		return badRequest("format must be raw or qcow2")
+	}
+	disk, err := s.openDisk(c)
+	if err != nil {
+		return err
+	}
+	defer s.closeDisk(disk)
+	h := c.Response().Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Cache-Control", "no-store")
+	name := c.QueryParam("checkpoint")
+	if format != "qcow2" {
+		h.Set("Content-Disposition", attachment(name+".img"))
+		h.Set("ETag", `"`+name+`"`)
+		http.ServeContent(c.Response(), c.Request(), "", time.Time{}, io.NewSectionReader(disk, 0, disk.Size()))
+		return nil
+	}
+	h.Set("Content-Disposition", attachment(name+".qcow2"))
+	c.Response().WriteHeader(http.StatusOK)
+	if err := disk.WriteQcow2(c.Response()); err != nil {
+		s.log.Warn("exporting a disk failed", "checkpoint", name, "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+func (s *Server) getDiskExtents(c echo.Context) error {
+	disk, err := s.openDisk(c)
+	if err != nil {
+		return err
+	}
+	defer s.closeDisk(disk)
+	out := struct {
+		Bytes   int64      `json:"bytes"`
+		Extents [][2]int64 `json:"extents"`
+	}{disk.Size(), [][2]int64{}}
+	err = disk.Data(func(off, n int64) bool {
+		out.Extents = append(out.Extents, [2]int64{off, n})
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, out)
+}
+
+func (s *Server) closeDisk(d Disk) {
+	if err := d.Close(); err != nil {
+		s.log.Warn("closing a disk", "error", err)
+	}
+}
