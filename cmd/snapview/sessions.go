@@ -33,6 +33,12 @@ func (a *app) listSessions() error {
 				"id": f.ID, "ref": f.Ref, "kind": f.Kind, "postgres": f.Version, "state": stateOf(f),
 				"pid": f.PID, "opened": f.Opened.UTC().Format(time.RFC3339), "dir": f.Dir,
 			}
+			if f.Parent != "" {
+				line["parent"] = f.Parent
+			}
+			if f.Name != "" {
+				line["name"] = f.Name
+			}
 			if !f.Expires.IsZero() {
 				line["expires"] = f.Expires.UTC().Format(time.RFC3339)
 			}
@@ -48,7 +54,14 @@ func (a *app) listSessions() error {
 	}
 	var rows [][]string
 	for _, f := range all {
-		rows = append(rows, []string{f.ID, stateOf(f), f.Version, f.Kind, ago(f.Opened), strconv.Itoa(f.PID), f.Ref})
+		what := f.Ref
+		if f.Parent != "" {
+			what += ", fork of " + f.Parent
+		}
+		if f.Name != "" {
+			what += ": " + f.Name
+		}
+		rows = append(rows, []string{f.ID, stateOf(f), f.Version, f.Kind, ago(f.Opened), strconv.Itoa(f.PID), what})
 	}
 	return table(a.out, []string{"SESSION", "STATE", "POSTGRES", "KIND", "AGE", "PID", "BACKUP"}, rows)
 }
