@@ -35,7 +35,7 @@ func (b *bench) output(script string) (string, error) {
 		start() { as "$BIN/pg_ctl" -D "$1" -w -s -l "$DIR/socket/log" -o "-k $DIR/socket -p 54398 -c listen_addresses=" start >/dev/null; }
 		stop() { as "$BIN/pg_ctl" -D "$1" -m fast -w -s stop; }
 		psql() { as "$BIN/psql" -h "$DIR/socket" -p 54398 -U postgres -XqAt "$@"; }
-		drop() { sync; echo 3 >/proc/sys/vm/drop_caches; }
+		drop() { sync -f "$DIR"; echo 3 >/proc/sys/vm/drop_caches; }
 		`+script)
 	cmd.Env = append(os.Environ(), "DIR="+b.dir, "BIN="+b.bin)
 	out, err := cmd.CombinedOutput()
