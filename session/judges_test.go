@@ -67,8 +67,9 @@ func fsck(t *testing.T, overlay *cow.Overlay) {
 }
 
 // kernelLog follows the kernel's log from now on. The returned function gives
-// what ext4 has written since, but for the lines of mounting and unmounting.
-func kernelLog(t *testing.T) (complaints func() string) {
+// what ext4 has written since about a device, but for the lines of mounting and
+// unmounting.
+func kernelLog(t *testing.T) (complaints func(device string) string) {
 	t.Helper()
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	snapshottest.Need(t, err == nil, "the kernel's log (/dev/kmsg)")
@@ -76,7 +77,7 @@ func kernelLog(t *testing.T) (complaints func() string) {
 	if _, err := unix.Seek(fd, 0, unix.SEEK_END); err != nil {
 		t.Fatal(err)
 	}
-	return func() string {
+	return func(device string) string {
 		var found []string
 		line := make([]byte, 8<<10)
 		for {
@@ -89,7 +90,7 @@ func kernelLog(t *testing.T) (complaints func() string) {
 				return strings.Join(found, "")
 			}
 			text := string(line[:n])
-			if strings.Contains(text, "EXT4-fs") && !strings.Contains(text, "mounted filesystem") && !strings.Contains(text, "unmounting filesystem") {
+			if strings.Contains(text, "EXT4-fs") && strings.Contains(text, "("+device+")") && !strings.Contains(text, "mounted filesystem") && !strings.Contains(text, "unmounting filesystem") {
 				found = append(found, text)
 			}
 		}
@@ -139,6 +140,7 @@ func TestMountIsTheBackup(t *testing.T) {
 	} {
 		t.Run(backup.name, func(t *testing.T) {
 			snapshottest.Untouched(t, filepath.Dir(backup.ref))
+			complaints := kernelLog(t)
 			overlay := disk(t, backup.ref)
 			fsck(t, overlay)
 
@@ -174,8 +176,8 @@ func TestMountIsTheBackup(t *testing.T) {
 				t.Fatal(err)
 			}
 			fsck(t, overlay)
-			if complaints := kernelComplaints(t, at.DeviceName()); complaints != "" {
-				t.Errorf("the kernel complained:\n%s", complaints)
+			if found := complaints(at.DeviceName()); found != "" {
+				t.Errorf("the kernel complained:\n%s", found)
 			}
 		})
 	}
