@@ -24,6 +24,14 @@
 // free belongs to a process that died, and Reclaim gives back exactly what it
 // names. The snapshot is only ever opened for reading.
 //
+// # Forks
+//
+// What a session shares with its forks is a sharedDisk: the backup, the base
+// and the store of layers. Each is one of its users, and so is an image of a
+// checkpoint that is being copied; the last to let go closes it. The store lies
+// in a folder of its own, beside the sessions, with its own lock, since any of
+// them may close first.
+//
 // # Locks
 //
 // Session.mu guards the state and the ledger and is never held across a call

@@ -70,8 +70,30 @@ func TestForksGoTheirOwnWay(t *testing.T) {
 		t.Errorf("a fork of nothing: %d %s", code, errs)
 	}
 
-	// A fork may close before its parent, and after it.
+	// A fork may close before its parent, and after it. Its named checkpoints
+	// stay until somebody discards them; its own layer goes.
+	left := strings.TrimSpace(must(t, state, "checkpoint", a, "--name", "left"))
+	must(t, state, "checkpoint", a, "--name", "above")
 	must(t, state, "close", a)
+	var names []string
+	for _, l := range layersOf(t, state, parent) {
+		if l.Name != "" {
+			names = append(names, l.Name)
+		}
+		if !l.Sealed && l.Session == "" {
+			t.Errorf("the layer of a closed fork is still there: %+v", l)
+		}
+	}
+	if got := strings.Join(names, " "); got != "early left above" {
+		t.Errorf("after a fork was closed there are the checkpoints %s", got)
+	}
+	if _, errs, code := snapview(t, state, "layers", "discard", parent, left); code == exitOK || !strings.Contains(errs, "other layers lie over it") {
+		t.Errorf("discarding a layer with others over it: %d %s", code, errs)
+	}
+	must(t, state, "layers", "discard", parent, left, "--branch")
+	if n := len(layersOf(t, state, parent)); n > 4 {
+		t.Errorf("%d layers are left", n)
+	}
 	if got := ask(t, url, `select count(*)::text from seen`); got != "50002" {
 		t.Errorf("after a fork was closed the parent has %s rows", got)
 	}
@@ -88,8 +110,8 @@ func TestForksGoTheirOwnWay(t *testing.T) {
 	if code := r.exit(); code != exitOK {
 		t.Errorf("after the last was closed the exit code is %d\n%s", code, r.stderr.String())
 	}
-	if left := leftBehind(t, state); left != "" {
-		t.Errorf("left behind: %s", left)
+	if still := leftBehind(t, state); still != "" {
+		t.Errorf("left behind: %s", still)
 	}
 }
 
