@@ -78,10 +78,12 @@ if [ -z "${CHECK:-}" ]; then
 	exec "$snapview" open "$backup" --db shop
 fi
 
+state=$dir/check
+mkdir -p "$state"
 before=$(cat "$backup"/* | sha256sum)
 want=600000
 say 'opening the backup, counting the orders, tearing down'
-got=$("$snapview" query "$backup" --db shop --format csv 'select count(*) as orders from shop.orders' | tail -n 1)
+got=$("$snapview" --state-dir "$state" query "$backup" --db shop --format csv 'select count(*) as orders from shop.orders' | tail -n 1)
 if [ "$got" != "$want" ]; then
 	say "counted '$got' orders, expected $want"
 	exit 1
@@ -90,9 +92,9 @@ if [ "$before" != "$(cat "$backup"/* | sha256sum)" ]; then
 	say 'the backup has changed'
 	exit 1
 fi
-if grep -q snapview /proc/mounts; then
-	say 'a mount was left behind:'
-	grep snapview /proc/mounts >&2
+left=$(grep -F " $state/" /proc/mounts || true; find "$state/sessions" "$state/stores" -mindepth 1 2>/dev/null || true)
+if [ -n "$left" ]; then
+	say "left behind: $left"
 	exit 1
 fi
 say "$got orders counted in a backup that was not restored; nothing is left behind"

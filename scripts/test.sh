@@ -15,6 +15,15 @@ export PATH
 start=$SECONDS
 stage() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - start)); }
 
+# held lists the mounts and loop devices that look like ours.
+held() {
+	{
+		grep -i snapview /proc/mounts | grep -v snapview-dockerd || true
+		losetup -l -n -O NAME,BACK-FILE 2>/dev/null | grep -i -e snapview -e svt || true
+	} | sort
+}
+held_before=$(held)
+
 work=$(mktemp -d)
 session=
 dockerd=
@@ -77,10 +86,7 @@ if [ "$(id -u)" = 0 ]; then
 	session=
 
 	stage 'is anything left behind?'
-	left=$(
-		grep -i snapview /proc/mounts | grep -v snapview-dockerd || true
-		losetup -l -n -O NAME,BACK-FILE | grep -i -e snapview -e svt || true
-	)
+	left=$(comm -13 <(echo "$held_before") <(held))
 	if [ -n "$left" ]; then
 		printf 'the tests left behind:\n%s\n' "$left" >&2
 		exit 1
