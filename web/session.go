@@ -111,7 +111,7 @@ type Info struct {
 	ID              string        `json:"id"`
 	Name            string        `json:"name,omitempty"`
 	Parent          string        `json:"parent,omitempty"` // the session that it is a fork of
-	Owner           string        `json:"owner,omitempty"` // who opened it
+	Owner           string        `json:"owner,omitempty"`  // who opened it
 	State           State         `json:"state"`
 	Reference       string        `json:"reference"`          // the backup as it was asked for
 	Kind            string        `json:"kind"`               // what it was recognised as
