@@ -27,7 +27,9 @@ overlay beside it. The backup itself is only ever read.
 REF is a backup as it lies on disk, recognised by what it holds:
   - a data directory: pg_basebackup -Fp, a cold copy, anything mounted
   - a folder of pg_basebackup -Ft: base.tar, <oid>.tar, pg_wal.tar
-  - one tar, as pg_basebackup -D - -Ft -X fetch writes it`
+  - one tar, as pg_basebackup -D - -Ft -X fetch writes it
+  - either of the two compressed: gzip, lz4, zstd, bzip2, xz
+  - the last of a chain of PostgreSQL 17's incremental backups`
 
 const examples = `  # look inside: prints a URL for the browser and a line for psql
   snapview open /backups/2026-11-20

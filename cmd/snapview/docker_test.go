@@ -31,23 +31,28 @@ func containers(t *testing.T) string {
 
 const state17 = `select (select count(*) from acct), (select sum(balance) from acct), (select count(*) from shrink), (select count(*) from tst)`
 
-func TestDockerShowsPostgreSQL17(t *testing.T) {
+func TestDockerShowsPostgreSQL17AndItsIncrementalBackups(t *testing.T) {
 	needsDocker(t, "17")
-	ref := chain17(t)
-	snapshottest.Untouched(t, filepath.Dir(ref))
-	state := stateDir(t)
-	out := must(t, state, "query", ref, "--runner", "docker", "--db", "postgres", "--format", "csv", state17)
-	if got := lastLine(out); got != "10000,10000000,1500,2000" {
-		t.Errorf("the backup answered %q", got)
-	}
-	if left := containers(t); left != "" {
-		t.Errorf("containers left behind: %s", left)
+	for name, want := range map[string]string{
+		"fp-full": "10000,10000000,1500,2000", "fp-incr1": "10000,10000010,700,2100", "fp-incr2": "10000,10000070,1100,2100",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ref := chain17(t, name)
+			snapshottest.Untouched(t, filepath.Dir(ref))
+			out := must(t, stateDir(t), "query", ref, "--runner", "docker", "--db", "postgres", "--format", "csv", state17)
+			if got := lastLine(out); got != want {
+				t.Errorf("the backup answered %q, want %q", got, want)
+			}
+			if left := containers(t); left != "" {
+				t.Errorf("containers left behind: %s", left)
+			}
+		})
 	}
 }
 
 func TestAutoTakesDockerWhereNothingIsInstalled(t *testing.T) {
 	needsDocker(t, "17")
-	r := start(t, stateDir(t), "open", chain17(t), "--db", "postgres")
+	r := start(t, stateDir(t), "open", chain17(t, "fp-full"), "--db", "postgres")
 	ready := r.untilReady()
 	if _, err := os.Stat("/usr/lib/postgresql/17"); err != nil && ready["runner"] != "docker" {
 		t.Errorf("the runner is %v", ready["runner"])
@@ -67,7 +72,7 @@ func TestAutoTakesDockerWhereNothingIsInstalled(t *testing.T) {
 func TestKilledSnapviewsContainerIsCleanedUpByGC(t *testing.T) {
 	needsDocker(t, "17")
 	state := stateDir(t)
-	r := start(t, state, "open", chain17(t), "--runner", "docker")
+	r := start(t, state, "open", chain17(t, "fp-full"), "--runner", "docker")
 	r.untilReady()
 	r.kill()
 	must(t, state, "gc")

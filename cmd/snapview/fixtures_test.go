@@ -66,6 +66,11 @@ func tarFolder(t *testing.T) string {
 	}), "tar-gz")
 }
 
+// gzippedFolder is pg_basebackup -Ft -z as it came.
+func gzippedFolder(t *testing.T) string {
+	return filepath.Join(snapshottest.Unpack(t, "pg15/pg15-tar-gz.tar.zst"), "tar-gz")
+}
+
 // oneTar is the plain backup as one tar, the tablespace below its link.
 func oneTar(t *testing.T) string {
 	fp := plainBackup(t)
@@ -76,13 +81,14 @@ func oneTar(t *testing.T) string {
 	}), "base.tar")
 }
 
-// chain17 is the full backup of PostgreSQL 17's fixture.
-func chain17(t *testing.T) string {
+// chain17 is one of the backups of PostgreSQL 17's fixture: fp-full, fp-incr1,
+// fp-incr2.
+func chain17(t *testing.T, name string) string {
 	archive := snapshottest.Fixture(t, "pg17/pg17-incr-chain.tar.zst")
 	snapshottest.Tool(t, "zstd")
 	return filepath.Join(chainFixture.get(t, func(dir string) error {
 		return shell(`tar --zstd -C "$1" -xf "$2"`, dir, archive)
-	}), "fp-full")
+	}), name)
 }
 
 // lastLine is the row of an answer in CSV.

@@ -29,6 +29,9 @@ type openFlags struct {
 	writable    bool
 	unsafe      bool
 	tablespaces []string
+	walDir      string
+	root        string
+	cacheDir    string
 	verbose     bool
 }
 
@@ -36,6 +39,9 @@ type openFlags struct {
 func (f *openFlags) backupFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringArrayVar(&f.tablespaces, "tablespace", nil, "where a tablespace's files lie, if not where the backup's link says: `OID=DIR` (repeatable)")
+	flags.StringVar(&f.walDir, "wal-dir", "", "take the write-ahead log from this directory, if the backup's own lies elsewhere")
+	flags.StringVar(&f.root, "root", "", "the data directory's path inside REF, where there are several")
+	flags.StringVar(&f.cacheDir, "cache-dir", "", "where compressed backups are made seekable (default $SNAPVIEW_CACHE_DIR, or the user's cache directory)")
 	flags.BoolVar(&f.unsafe, "assume-crash-consistent", false, "the data directory is a snapshot of one instant (ZFS, LVM, EBS): open it without a backup_label")
 }
 
@@ -89,7 +95,13 @@ func (a *app) options(ref string, f *openFlags) (session.Options, error) {
 
 // snapshotOptions turns the flags about reading the backup into its options.
 func (f *openFlags) snapshotOptions() (snapshot.Options, error) {
-	opts := snapshot.Options{AssumeCrashConsistent: f.unsafe, Tablespaces: map[uint32]string{}}
+	opts := snapshot.Options{
+		AssumeCrashConsistent: f.unsafe, Tablespaces: map[uint32]string{},
+		WALDir: f.walDir, Root: f.root, CacheDir: f.cacheDir,
+	}
+	if opts.CacheDir == "" {
+		opts.CacheDir = os.Getenv("SNAPVIEW_CACHE_DIR")
+	}
 	for _, mapping := range f.tablespaces {
 		oid, dir, ok := strings.Cut(mapping, "=")
 		var n uint32

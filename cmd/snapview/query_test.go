@@ -11,7 +11,7 @@ import (
 func TestQueryAnswersFromEveryKindOfBackup(t *testing.T) {
 	needsPostgres(t, "15")
 	for name, backup := range map[string]func(*testing.T) string{
-		"data directory": plainBackup, "tar folder": tarFolder, "one tar": oneTar,
+		"data directory": plainBackup, "tar folder": tarFolder, "one tar": oneTar, "compressed tar folder": gzippedFolder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			ref := backup(t)
