@@ -27,6 +27,8 @@ func (s *Server) streamEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.streams.Add(1)
+	defer s.streams.Add(-1)
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -66,6 +67,8 @@ type Server struct {
 	queries *queries
 	tickets *tickets
 	http    *http.Server
+
+	streams atomic.Int64 // event streams that are open
 
 	ctx    context.Context // done when Shutdown begins: streams end
 	cancel context.CancelFunc
@@ -155,6 +158,19 @@ func hostForBrowser(addr net.Addr) string {
 		ip = net.IPv4(127, 0, 0, 1)
 	}
 	return net.JoinHostPort(ip.String(), strconv.Itoa(tcp.Port))
+}
+
+// Drain waits until every event stream has ended by itself, as it does after
+// the event that its session is closed, or until ctx is done. Called between
+// the end of the sessions and Shutdown, it lets open pages hear of the end.
+func (s *Server) Drain(ctx context.Context) {
+	for s.streams.Load() > 0 {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Shutdown stops listening, ends all streams, cancels all statements, waits

@@ -159,8 +159,12 @@ func (l *onceListener) Close() error {
 	return l.err
 }
 
-// close lets open pages hear of the end and stops the server.
+// close lets open pages hear of the end and stops the server. The sessions are
+// closed before it.
 func (p *pages) close() error {
+	drain, enough := context.WithTimeout(context.Background(), 2*time.Second)
+	p.server.Drain(drain)
+	enough()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := p.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
