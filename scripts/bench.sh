@@ -3,6 +3,7 @@
 # writes the tables to docs/benchmarks.md. Wants a quiet machine and root.
 #
 #   RUNS=5       runs of each; the tables have medians
+#   FIO_SECONDS=2  of each fio job
 #   ONLY=open    only one part: open, nbd, layout
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,7 +47,7 @@ cat >"$new" <<TEXT
 \`make bench\` writes this file: medians of $runs runs, made on $(date -u +%F), kernel $(uname -r), $(nproc) processors,
 $("$GO" env GOVERSION), $(/usr/lib/postgresql/15/bin/postgres --version 2>/dev/null || echo 'no local PostgreSQL 15').
 TEXT
-part open 'From a backup to the first row, and a scan' "$GO" run ./scripts/bench/open -runs "$runs"
+part open 'From a backup to the first row, and a scan' "$GO" run ./scripts/bench/open -runs "$runs" -seconds "${FIO_SECONDS:-2}"
 part nbd 'The NBD server beside nbdkit and qemu-nbd' "$GO" run ./scripts/bench/nbd -runs "$runs"
 part layout 'Lay-out' layout
 if [ -e "$out" ] && grep -q '^## Remarks' "$out"; then

@@ -4,6 +4,7 @@ import { api, ok, toProblem, type Database, type Problem, type Sample, type Sess
 import { Feed, type Connection } from './feed';
 
 const keptSamples = 5000;
+const order: Record<Session['state'], number> = { opening: 0, ready: 1, closing: 2, closed: 3, failed: 3 };
 
 class Current {
   id: string | undefined = $state();
@@ -40,6 +41,13 @@ class Current {
     this.connection = 'connecting';
   }
 
+  // An answer may be older than the event that overtook it: a session never
+  // goes back to a state that it has left.
+  learn(info: Session) {
+    const known = this.info?.id === info.id ? this.info.state : undefined;
+    this.info = known && order[known] > order[info.state] ? { ...info, state: known } : info;
+  }
+
   async refresh() {
     const id = this.id;
     if (!id) return;
@@ -47,12 +55,14 @@ class Current {
       const info = await ok(api.GET('/sessions/{id}', { params: { path: { id } } }));
       if (this.id !== id) return;
       const was = this.info?.state;
-      this.info = info;
+      this.learn(info);
       this.problem = undefined;
       if (info.state === 'ready' && (was !== 'ready' || !this.databases)) void this.#databases();
     } catch (cause) {
       if (this.id !== id) return;
       const problem = toProblem(cause);
+      // The program ends with its last session: nobody is left to say so.
+      if (this.info?.state === 'closing' && this.connection === 'lost') this.learn({ ...this.info, state: 'closed' });
       // What was shown stays while the server is away; the banner tells.
       if (!this.info || problem.status === 401 || problem.status === 404) this.problem = problem;
     }
