@@ -27,6 +27,7 @@ func main() {
 	program := flag.String("snapview", "bin/snapview", "the program that is measured")
 	runs := flag.Int("runs", 5, "runs of each")
 	scale := flag.Int("scale", 100, "of pgbench")
+	withOpens := flag.Bool("opens", true, "measure opening and scanning")
 	withFio := flag.Bool("fio", true, "also compare reads in the mount with fio")
 	seconds := flag.Int("seconds", 3, "of each fio job")
 	flag.Parse()
@@ -37,15 +38,17 @@ func main() {
 	if err := b.prepare(*scale); err != nil {
 		log.Fatal(err)
 	}
-	results, err := b.measureOpens(*runs)
-	if err == nil {
+	if *withOpens {
+		results, err := b.measureOpens(*runs)
+		if err != nil {
+			log.Fatal(err)
+		}
 		printOpens(results)
 	}
-	if err == nil && *withFio {
-		err = b.measureFio(*runs, *seconds)
-	}
-	if err != nil {
-		log.Fatal(err)
+	if *withFio {
+		if err := b.measureFio(*runs, *seconds); err != nil {
+			log.Fatal(err)
+		}
 	}
 }
 
