@@ -26,8 +26,9 @@ func (s *Session) watch() {
 	}
 }
 
-// endNow closes the session on its own account.
-func (s *Session) endNow(why string) {
+// End closes the session on its own account: it waits for the end, and what
+// could not be given back is told as a notice.
+func (s *Session) End(why string) {
 	ctx, cancel := context.WithTimeout(context.Background(), teardownTime)
 	defer cancel()
 	if err := s.closeBecause(ctx, why); err != nil {
@@ -36,7 +37,7 @@ func (s *Session) endNow(why string) {
 }
 
 func (s *Session) closeAfter(d time.Duration, why string) {
-	timer := time.AfterFunc(max(d, 0), func() { s.endNow(why) })
+	timer := time.AfterFunc(max(d, 0), func() { s.End(why) })
 	context.AfterFunc(s.life, func() { timer.Stop() })
 }
 
@@ -46,7 +47,7 @@ func (s *Session) closeWhenIdle() {
 		left := time.Until(s.used.Add(s.opts.Idle))
 		s.mu.Unlock()
 		if left <= 0 {
-			s.endNow(fmt.Sprintf("nobody used it for %v", s.opts.Idle))
+			s.End(fmt.Sprintf("nobody used it for %v", s.opts.Idle))
 			return
 		}
 		select {
@@ -71,7 +72,7 @@ func (s *Session) closeWhenServerDies() {
 	s.mu.Lock()
 	s.failure = err
 	s.mu.Unlock()
-	s.endNow(err.Error())
+	s.End(err.Error())
 }
 
 // sample keeps the session's figures over time and tells when they change.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -76,11 +75,7 @@ func (v *sessionView) stats() web.Stats {
 // Close begins to tear the session down; the command that opened it waits for
 // the end.
 func (v *sessionView) Close(context.Context) error {
-	go func() {
-		if err := closeSession(v.Session); err != nil {
-			fmt.Println(err) // the command that opened it reports it
-		}
-	}()
+	go v.End("closed")
 	return nil
 }
 
