@@ -20,6 +20,7 @@ const (
 	KindKloset      Kind = "kloset"         // a Plakar Kloset store or .ptar
 	KindPgBackRest  Kind = "pgbackrest"     // a pgBackRest repository
 	KindBarman      Kind = "barman"         // a Barman server's catalogue
+	KindDiskImage   Kind = "disk image"     // raw or qcow2, with a file system in it
 	KindMemory      Kind = "memory"         // made up by a test
 )
 
@@ -41,6 +42,14 @@ type Options struct {
 	// Root is the data directory's path inside the reference where there is
 	// more than one, for example "node1/pgdata". Empty: find it.
 	Root string
+
+	// Select names the snapshot in a store that holds several: a label, a
+	// prefix of one, or "latest", which is also what empty means.
+	Select string
+
+	// Passphrase gives the passphrase of an encrypted store; what names the
+	// store for a prompt. If it is nil, an encrypted store is ErrPassphrase.
+	Passphrase func(what string) ([]byte, error)
 
 	// MaxOpenFiles bounds the file descriptors a source keeps open;
 	// 0 means DefaultMaxOpenFiles.

@@ -19,7 +19,9 @@ import (
 	"github.com/snapview/snapview/snapshot/tarfolder"
 )
 
-// Open opens the backup at ref, a path on this host.
+// Open opens the backup at ref, a path on this host. A snapshot of a store that
+// holds several is named after the path, as in "/repo#20261120-010203F" or
+// "/repo#latest".
 //
 // The error belongs to one of the classes of package snapshot, or is the
 // host's (fs.ErrNotExist, fs.ErrPermission). A snapshot that preflight refuses
@@ -27,6 +29,10 @@ import (
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	if scheme, _, ok := strings.Cut(ref, "://"); ok && !strings.Contains(scheme, "/") {
 		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: this build opens paths of this host, not %s:// addresses; mount the store (rclone, s3fs) or copy the backup here", ref, scheme)
+	}
+	ref, selected := SplitRef(ref)
+	if selected != "" {
+		opts.Select = selected
 	}
 	info, err := os.Stat(ref)
 	if err != nil {
@@ -39,6 +45,19 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is neither a file nor a directory", ref)
 	}
 	return openFile(ctx, ref, opts)
+}
+
+// SplitRef takes a reference apart into the place and the name of a snapshot in
+// it, which is empty where none is given. A path that exists as it is written
+// is a place, whatever signs it has.
+func SplitRef(ref string) (place, selected string) {
+	if _, err := os.Lstat(ref); err == nil {
+		return ref, ""
+	}
+	if i := strings.LastIndexByte(ref, '#'); i > 0 {
+		return ref[:i], ref[i+1:]
+	}
+	return ref, ""
 }
 
 // openPlain opens a folder that is a backup by itself, nil if it is none.

@@ -1,0 +1,98 @@
+package objects
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/hostdir"
+)
+
+// Local is a directory of this host as a Store. Links are not followed below
+// it.
+type Local struct {
+	dir  string
+	pool *hostdir.Pool
+	root *hostdir.Root
+}
+
+var _ Store = (*Local)(nil)
+
+// OpenLocal returns the directory as a store. Bytes read are added to counter;
+// at most maxOpenFiles stay open (0: snapshot.DefaultMaxOpenFiles).
+func OpenLocal(dir string, maxOpenFiles int, counter *snapshot.Counter) (*Local, error) {
+	resolved, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	pool := hostdir.NewPool(maxOpenFiles, counter)
+	root, err := pool.Root(resolved)
+	if err != nil {
+		return nil, err // the pool holds nothing yet
+	}
+	return &Local{resolved, pool, root}, nil
+}
+
+// Pool returns the pool of open files, for sources that also read directories
+// that the options name.
+func (l *Local) Pool() *hostdir.Pool { return l.pool }
+
+// Open implements Store.
+func (l *Local) Open(_ context.Context, name string) (Object, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	f, _, err := l.root.File(name)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// List implements Store. Files that are neither regular nor directories are
+// left out.
+func (l *Local) List(_ context.Context, dir string) ([]Entry, error) {
+	if !fs.ValidPath(dir) {
+		return nil, &fs.PathError{Op: "list", Path: dir, Err: fs.ErrInvalid}
+	}
+	// No element on the way may be a link: it could lead out of the store.
+	for at := dir; at != "."; at = path.Dir(at) {
+		info, err := os.Lstat(filepath.Join(l.dir, at))
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			return nil, &fs.PathError{Op: "list", Path: filepath.Join(l.dir, at), Err: fs.ErrNotExist}
+		}
+	}
+	list, err := os.ReadDir(filepath.Join(l.dir, dir))
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, e := range list {
+		if !e.IsDir() && !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // removed meanwhile
+		}
+		entry := Entry{Name: e.Name(), Dir: e.IsDir(), Changed: info.ModTime()}
+		if !entry.Dir {
+			entry.Size = info.Size()
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+// String implements Store.
+func (l *Local) String() string { return strings.TrimSuffix(l.dir, "/") }
+
+// Close implements Store.
+func (l *Local) Close() error { return l.pool.Close() }
