@@ -12,7 +12,7 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/cache"
-	"github.com/snapview/snapview/snapshot/hostdir"
+	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/seekable"
 	"github.com/snapview/snapview/snapshot/tarset"
 )
@@ -30,10 +30,12 @@ type transcoder struct {
 	opts  snapshot.Options
 	store *cache.Store
 	draft *snapshot.Draft
+
+	compressed int // files that were compressed
 }
 
 // archive returns the tar in f, which the codec compressed.
-func (t *transcoder) archive(f *hostdir.File, name string, c *codec) (tarset.Archive, error) {
+func (t *transcoder) archive(f objects.Object, name string, c *codec) (tarset.Archive, error) {
 	a := tarset.Archive{Name: name}
 	key, err := cache.FileKey(f, f.Size(), f.Changed(), purpose)
 	if err != nil {
@@ -79,7 +81,7 @@ func (t *transcoder) open(file *os.File, key cache.Key) (io.ReaderAt, int64, err
 }
 
 // build makes the entry in one pass over the file.
-func (t *transcoder) build(f *hostdir.File, name string, c *codec, key cache.Key) (*os.File, error) {
+func (t *transcoder) build(f objects.Object, name string, c *codec, key cache.Key) (*os.File, error) {
 	in := &source{ctx: t.ctx, f: f, name: name, progress: t.opts.Progress}
 	d, err := decompress(in, c, name, in.done)
 	if err != nil {
@@ -111,7 +113,7 @@ func isTar(head []byte) bool {
 // does.
 type source struct {
 	ctx      context.Context
-	f        *hostdir.File
+	f        objects.Object
 	name     string
 	progress func(snapshot.Progress)
 	off      int64

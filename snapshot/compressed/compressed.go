@@ -15,19 +15,30 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/cache"
 	"github.com/snapview/snapview/snapshot/hostdir"
+	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/tarset"
 )
 
+// A Place is where tars lie.
+type Place struct {
+	Store  objects.Store
+	Name   string // of the tar, or of the folder, in the store
+	Folder bool   // Name is a folder of pg_basebackup -Ft
+
+	// Counter is what the store's objects count their reads in.
+	Counter *snapshot.Counter
+}
+
 // Open opens the compressed tar, or the folder of tars of which some are
-// compressed, at ref. Its error is of class ErrNotABackup if it is neither.
+// compressed, at ref, a path on this host. Its error is of class
+// ErrNotABackup if it is neither.
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	at, err := filepath.EvalSymlinks(ref)
 	if err != nil {
@@ -37,29 +48,27 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 	if err != nil {
 		return nil, err
 	}
-	limit := opts.CacheLimit
-	if limit == 0 {
-		limit = snapshot.DefaultCacheLimit
+	p := Place{Name: ".", Folder: info.IsDir(), Counter: &snapshot.Counter{}}
+	dir := at
+	if !p.Folder {
+		dir, p.Name = filepath.Dir(at), filepath.Base(at)
 	}
-	store, err := cache.Open(opts.CacheDir, limit)
-	if err != nil {
+	if p.Store, err = objects.OpenLocal(dir, opts.MaxOpenFiles, p.Counter); err != nil {
 		return nil, err
 	}
-	counter := &snapshot.Counter{}
-	pool := hostdir.NewPool(opts.MaxOpenFiles, counter)
-	d := &snapshot.Draft{Kind: snapshot.KindCompressed, Ref: ref, Counter: counter, Closers: []io.Closer{pool}}
-	t := &transcoder{ctx: ctx, opts: opts, store: store, draft: d}
+	return OpenStore(ctx, ref, p, opts)
+}
 
-	var set tarset.Set
-	if info.IsDir() {
-		set, err = t.folder(at, pool)
-	} else {
-		set.Base, err = t.file(filepath.Dir(at), filepath.Base(at), pool)
+// OpenStore opens the tar or the folder of tars at a place, compressed or not.
+// ref is what a person calls it. The snapshot owns the store from then on, also
+// when opening fails.
+func OpenStore(ctx context.Context, ref string, p Place, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	if p.Counter == nil {
+		p.Counter = &snapshot.Counter{}
 	}
-	if err == nil {
-		err = tarset.Build(ctx, d, set, pool, opts)
-	}
-	if err != nil {
+	pool := hostdir.NewPool(opts.MaxOpenFiles, p.Counter) // for directories that the options name
+	d := &snapshot.Draft{Ref: ref, Counter: p.Counter, Closers: []io.Closer{p.Store, pool}}
+	if err := build(ctx, d, p, pool, opts); err != nil {
 		errs := []error{fmt.Errorf("%s: %w", ref, err)}
 		for _, c := range slices.Backward(d.Closers) {
 			errs = append(errs, c.Close())
@@ -69,85 +78,49 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 	return snapshot.Identify(ctx, *d, opts)
 }
 
+func build(ctx context.Context, d *snapshot.Draft, p Place, pool *hostdir.Pool, opts snapshot.Options) error {
+	limit := opts.CacheLimit
+	if limit == 0 {
+		limit = snapshot.DefaultCacheLimit
+	}
+	store, err := cache.Open(opts.CacheDir, limit)
+	if err != nil {
+		return err
+	}
+	t := &transcoder{ctx: ctx, opts: opts, store: store, draft: d}
+	var set tarset.Set
+	if p.Folder {
+		set, err = t.folder(p)
+	} else {
+		set.Base, err = t.file(p.Store, p.Name)
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case t.compressed > 0:
+		d.Kind = snapshot.KindCompressed
+	case p.Folder:
+		d.Kind = snapshot.KindTarFolder
+	default:
+		d.Kind = snapshot.KindTar
+	}
+	return tarset.Build(ctx, d, set, pool, opts)
+}
+
 // file opens one tar, compressed or not.
-func (t *transcoder) file(dir, name string, pool *hostdir.Pool) (tarset.Archive, error) {
-	root, err := pool.Root(dir)
+func (t *transcoder) file(store objects.Store, name string) (tarset.Archive, error) {
+	f, err := store.Open(t.ctx, name)
 	if err != nil {
 		return tarset.Archive{}, err
 	}
-	f, size, err := root.File(name)
-	if err != nil {
-		return tarset.Archive{}, err
-	}
-	head := make([]byte, min(size, 16))
+	head := make([]byte, min(f.Size(), 16))
 	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return tarset.Archive{}, err
 	}
 	if c := find(head); c != nil {
-		return t.archive(f, name, c)
+		t.compressed++
+		return t.archive(f, path.Base(name), c)
 	}
-	return tarset.Archive{Name: name, Size: size, Data: f}, nil
-}
-
-// suffixes of compressed tars that pg_basebackup and people use.
-var suffixes = []string{"", ".gz", ".lz4", ".zst", ".bz2", ".xz"}
-
-// TarName splits the name of a tar in a folder of pg_basebackup -Ft, with or
-// without a suffix of compression, into its role: "base", "pg_wal" or an OID.
-func TarName(name string) (role string, ok bool) {
-	stem, suffix, ok := strings.Cut(name, ".tar")
-	if !ok || !slices.Contains(suffixes, suffix) {
-		return "", false
-	}
-	_, err := strconv.ParseUint(stem, 10, 32)
-	return stem, err == nil || stem == "base" || stem == "pg_wal"
-}
-
-// folder names a folder's files by their roles.
-func (t *transcoder) folder(dir string, pool *hostdir.Pool) (set tarset.Set, err error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return set, err
-	}
-	set.Tablespaces = map[uint32]tarset.Archive{}
-	seen := map[string]string{}
-	for _, e := range list {
-		role, ok := TarName(e.Name())
-		switch {
-		case e.Name() == "backup_manifest":
-			root, err := pool.Root(dir)
-			if err != nil {
-				return set, err
-			}
-			f, size, err := root.File(e.Name())
-			if err != nil {
-				return set, err
-			}
-			set.Manifest, set.ManifestSize = f, size
-			set.ManifestMeta = snapshot.Meta{Perm: 0o600, ModTime: f.Changed(), Physical: -1}
-			continue
-		case !ok:
-			continue
-		case seen[role] != "":
-			return set, snapshot.Errorf(snapshot.ErrNotABackup, "%s and %s are both there: leave the one that belongs to the backup", seen[role], e.Name())
-		}
-		seen[role] = e.Name()
-		a, err := t.file(dir, e.Name(), pool)
-		if err != nil {
-			return set, err
-		}
-		switch role {
-		case "base":
-			set.Base = a
-		case "pg_wal":
-			set.WAL = &a
-		default:
-			oid, _ := strconv.ParseUint(role, 10, 32) // TarName checked it
-			set.Tablespaces[uint32(oid)] = a
-		}
-	}
-	if set.Base.Data == nil {
-		return set, snapshot.Errorf(snapshot.ErrNotABackup, "no base.tar, compressed or not: not a folder of pg_basebackup -Ft")
-	}
-	return set, nil
+	return tarset.Archive{Name: path.Base(name), Size: f.Size(), Data: f}, nil
 }
