@@ -25,7 +25,12 @@ type Meta struct {
 	// Physical is Sys.PhysicalOrder; LinkID is Sys.LinkID.
 	Physical int64
 	LinkID   string
+
+	// Checksum is Sys.Checksum, nil if the store has none.
+	Checksum *Checksum
 }
+
+func (m Meta) sys() Sys { return Sys{m.Physical, m.LinkID, m.Checksum} }
 
 // A Builder collects the files of a snapshot. Paths are those of the Tree,
 // slash-separated, "data/..." and "tablespaces/<oid>/...". Missing parents are
@@ -111,7 +116,7 @@ func (b *Builder) File(name string, size int64, c Content, m Meta) error {
 	if size < 0 || size > math.MaxInt64/2 {
 		return Errorf(ErrDamaged, "%s: impossible size %d", name, size)
 	}
-	return b.leaf(name, &node{mode: m.Perm.Perm(), size: size, content: c, mtime: m.ModTime, sys: Sys{m.Physical, m.LinkID}})
+	return b.leaf(name, &node{mode: m.Perm.Perm(), size: size, content: c, mtime: m.ModTime, sys: m.sys()})
 }
 
 // Symlink records a symbolic link.

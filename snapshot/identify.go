@@ -11,13 +11,6 @@ import (
 	"strings"
 )
 
-// manifestWhole is up to which size a manifest is read whole when a snapshot
-// is opened; of a larger one only the end with the WAL ranges.
-const (
-	manifestWhole = 1 << 20
-	manifestTail  = 64 << 10
-)
-
 // A Draft is what a source found before the backup's own files were read.
 type Draft struct {
 	Kind        Kind
@@ -253,134 +246,6 @@ func (r *reader) readTablespaces(originals map[uint32]string) {
 	}
 }
 
-func (r *reader) readManifest(id *Identity) error {
-	f, err := r.s.Tree.Open("data/backup_manifest")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Size() == 0 {
-		r.add(Check{Name: "manifest", Outcome: Warn, Detail: "backup_manifest is empty"})
-		return nil
-	}
-	if info.Size() <= manifestWhole {
-		var missing, wrong []string
-		last := id.StartTime
-		r.manifest, err = ReadManifest(f, func(mf ManifestFile) error {
-			fi, err := r.s.Tree.Stat(path.Join("data", mf.Path))
-			if mf.ModTime.After(last) {
-				last = mf.ModTime
-			}
-			switch {
-			case err != nil && r.inMissingTablespace(mf.Path): // has a check of its own
-			case err != nil:
-				missing = append(missing, mf.Path)
-			case fi.Size() != mf.Size && !r.changesLegally(mf.Path):
-				wrong = append(wrong, fmt.Sprintf("%s (%d bytes, recorded %d)", mf.Path, fi.Size(), mf.Size))
-			}
-			return r.ctx.Err()
-		})
-		if err == nil {
-			r.checkManifestFiles(missing, wrong)
-		}
-		if id.StopTime.IsZero() {
-			id.StopTime = last // the last file to change was pg_control, which is copied last
-		}
-	} else {
-		r.manifest, err = readManifestEnd(f.(io.ReaderAt), info.Size())
-	}
-	if err != nil {
-		if r.ctx.Err() != nil || !errors.Is(err, ErrDamaged) {
-			return err
-		}
-		r.manifest = nil
-		r.add(Check{
-			Name: "manifest", Outcome: Refuse, Detail: err.Error(), class: ErrDamaged,
-			Remedy: "take the backup again, or remove backup_manifest from a copy of it if the data is known to be good",
-		})
-		return nil
-	}
-	if r.manifest.SystemID != 0 && r.manifest.SystemID != id.SystemID {
-		r.add(Check{
-			Name: "manifest", Outcome: Refuse, class: ErrDamaged,
-			Detail: fmt.Sprintf("backup_manifest is of system %d, pg_control of system %d: files of two clusters are mixed", r.manifest.SystemID, id.SystemID),
-		})
-	}
-	for _, w := range r.manifest.WALRanges {
-		if w.End > id.EndLSN {
-			id.EndLSN = w.End
-		}
-	}
-	return nil
-}
-
-func (r *reader) inMissingTablespace(name string) bool {
-	parts := strings.SplitN(name, "/", 3)
-	if len(parts) < 3 || parts[0] != "pg_tblspc" {
-		return false
-	}
-	_, err := r.s.Tree.Stat(path.Join("data", parts[0], parts[1]))
-	return err != nil
-}
-
-// changesLegally: a person may edit these in a backup without harm to data,
-// and they are not used.
-func (r *reader) changesLegally(name string) bool {
-	return strings.HasSuffix(name, ".conf") && !strings.Contains(name, "/")
-}
-
-func (r *reader) checkManifestFiles(missing, wrong []string) {
-	if len(missing)+len(wrong) == 0 {
-		r.add(Check{
-			Name: "manifest", Outcome: OK,
-			Detail: fmt.Sprintf("%d files, all there with the recorded sizes; the manifest matches its checksum", r.manifest.Files),
-		})
-		return
-	}
-	var parts []string
-	if len(missing) > 0 {
-		parts = append(parts, fmt.Sprintf("%d missing: %s", len(missing), some(missing)))
-	}
-	if len(wrong) > 0 {
-		parts = append(parts, fmt.Sprintf("%d of another size: %s", len(wrong), some(wrong)))
-	}
-	r.add(Check{
-		Name: "manifest", Outcome: Refuse, class: ErrDamaged,
-		Detail: "files that backup_manifest lists are " + strings.Join(parts, "; "),
-		Remedy: "compare with pg_verifybackup; the copy is incomplete or was changed after the backup",
-	})
-}
-
-// readManifestEnd reads the WAL ranges from the end of a large manifest,
-// without verifying its checksum.
-func readManifestEnd(f io.ReaderAt, size int64) (*Manifest, error) {
-	b := make([]byte, manifestTail)
-	if _, err := f.ReadAt(b, size-manifestTail); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	_, tail, ok := strings.Cut(string(b), "\"WAL-Ranges\": [\n")
-	tail, _, ok2 := strings.Cut(tail, "\n],")
-	if !ok || !ok2 {
-		return nil, Errorf(ErrDamaged, "backup_manifest: no WAL-Ranges near its end: it is cut short")
-	}
-	m := &Manifest{}
-	for line := range strings.Lines(tail) {
-		w, err := parseWALRange([]byte(strings.TrimSuffix(strings.TrimSpace(line), ",")))
-		if err != nil {
-			return nil, Errorf(ErrDamaged, "backup_manifest: WAL range: %v", err)
-		}
-		m.WALRanges = append(m.WALRanges, w)
-	}
-	return m, nil
-}
-
 // addWAL shows in pg_wal what recovery needs from outside of the backup.
 func (r *reader) addWAL() {
 	if len(r.extraWAL) == 0 {
@@ -405,7 +270,7 @@ func (r *reader) addWAL() {
 		if needed && dir.children[name] == nil {
 			dir.children[name] = &node{
 				name: name, mode: 0o600, size: f.Size, content: f.Content, mtime: f.Meta.ModTime,
-				sys: Sys{f.Meta.Physical, f.Meta.LinkID},
+				sys: f.Meta.sys(),
 			}
 			added++
 		}

@@ -54,7 +54,7 @@ func ReadManifest(r io.Reader, each func(ManifestFile) error) (*Manifest, error)
 	damaged := func(line int, format string, args ...any) error {
 		return Errorf(ErrDamaged, "backup_manifest line %d: %s", line, fmt.Sprintf(format, args...))
 	}
-	section := ""
+	section, lines := "", manifestLines{}
 	for n := 1; ; n++ {
 		raw, err := br.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
@@ -91,7 +91,7 @@ func ReadManifest(r io.Reader, each func(ManifestFile) error) (*Manifest, error)
 		case bytes.HasPrefix(line, []byte("]")):
 			section = ""
 		case line[0] == '{' && section == "files":
-			f, err := parseManifestFile(bytes.TrimSuffix(line, []byte(",")))
+			f, err := lines.file(bytes.TrimSuffix(line, []byte(",")))
 			if err != nil {
 				return nil, damaged(n, "%v", err)
 			}
@@ -165,12 +165,6 @@ func parseManifestFile(line []byte) (ManifestFile, error) {
 		}
 		f.Path = string(b)
 	}
-	if f.Path == "." || !validPath(f.Path) {
-		return f, fmt.Errorf("path %.80q is not one inside a data directory", f.Path)
-	}
-	if f.Size < 0 || f.Size > 1<<60 {
-		return f, fmt.Errorf("%s: impossible size %d", f.Path, f.Size)
-	}
 	if f.Algorithm == "" {
 		f.Algorithm = "NONE"
 	}
@@ -178,8 +172,21 @@ func parseManifestFile(line []byte) (ManifestFile, error) {
 	if f.Checksum, err = hex.DecodeString(v.Checksum); err != nil {
 		return f, fmt.Errorf("%s: checksum: %w", f.Path, err)
 	}
-	f.ModTime, _ = time.Parse("2006-01-02 15:04:05 GMT", v.Time)
-	return f, nil
+	f.ModTime, _ = time.Parse(manifestTime, v.Time)
+	return f, checkManifestFile(f)
+}
+
+// manifestTime is how a manifest writes times.
+const manifestTime = "2006-01-02 15:04:05 GMT"
+
+func checkManifestFile(f ManifestFile) error {
+	if f.Path == "." || !validPath(f.Path) {
+		return fmt.Errorf("path %.80q is not one inside a data directory", f.Path)
+	}
+	if f.Size < 0 || f.Size > 1<<60 {
+		return fmt.Errorf("%s: impossible size %d", f.Path, f.Size)
+	}
+	return nil
 }
 
 // validPath is fs.ValidPath for names that need not be UTF-8.

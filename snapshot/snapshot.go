@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -172,6 +173,10 @@ func (s *Snapshot) BytesRead() int64 {
 	}
 	return n
 }
+
+// Parts returns the snapshots that this one reads through, such as the backups
+// of an incremental chain, oldest first. They are closed with it.
+func (s *Snapshot) Parts() []*Snapshot { return slices.Clone(s.parts) }
 
 // Err returns the reason not to open the snapshot, an error of class
 // ErrUnsafe, ErrUnsupported or ErrDamaged, or nil if no check refuses.

@@ -33,6 +33,13 @@ type Content interface{ io.ReaderAt }
 type Sys struct {
 	physical int64
 	linkID   string
+	checksum *Checksum
+}
+
+// A Checksum is of a whole file's contents.
+type Checksum struct {
+	Algorithm string // as a manifest names it: CRC32C, SHA1, SHA224, SHA256, SHA384 or SHA512
+	Sum       []byte // CRC32C in little-endian order, as PostgreSQL writes it
 }
 
 // PhysicalOrder is a number that grows with the place of the file's data in
@@ -43,6 +50,10 @@ func (s *Sys) PhysicalOrder() int64 { return s.physical }
 // LinkID is equal for, and only for, files that are hard links to the same
 // data; empty for a file with one name.
 func (s *Sys) LinkID() string { return s.linkID }
+
+// Checksum is what the store itself recorded of the file's contents, nil if it
+// did not.
+func (s *Sys) Checksum() *Checksum { return s.checksum }
 
 // tree is a Tree in memory, made by a Builder.
 type tree struct {
