@@ -22,6 +22,7 @@ func program() int {
 	// Whoever reads our output may go away before we have torn down: that is
 	// an error of a write, not a reason to die with a mount in the hand.
 	signal.Ignore(syscall.SIGPIPE)
+	allowReaders()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
