@@ -279,6 +279,34 @@ func TestTrapMissingWAL(t *testing.T) {
 	}
 }
 
+// TestTrapWALEndsEarly: the WAL up to the copy is there, what was written until
+// the backup's end is not.
+func TestTrapWALEndsEarly(t *testing.T) {
+	p := needsLocal(t, 15)
+	src := newSource(t, p, "", "--wal-segsize=1")
+	conn, err := pgx.Connect(t.Context(), src.dsn("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "select pg_backup_start('early', true)"); err != nil {
+		t.Fatal(err)
+	}
+	root := src.copyOf(p)
+	src.exec("postgres", "create table later as select generate_series(1, 50000) i", "select pg_switch_wal()")
+	var label string
+	if err := conn.QueryRow(t.Context(), "select labelfile from pg_backup_stop(false)").Scan(&label); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, "data", "backup_label"), label)
+	own(t, root, p)
+	_, err = Start(t.Context(), p, config(t, root, 15))
+	var e *StartError
+	if !errors.As(err, &e) || e.Phase != "recover" || !strings.Contains(e.Advice, "last segments of the WAL") {
+		t.Fatalf("%v", err)
+	}
+}
+
 func TestTrapWALElsewhere(t *testing.T) {
 	p := needsLocal(t, 15)
 	root := plain15(t, p)
