@@ -10,50 +10,78 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/sources"
+	"github.com/snapview/snapview/snapshot/verify"
 )
 
 func (a *app) inspectCommand() *cobra.Command {
 	f := &openFlags{}
-	var settings bool
+	var settings, files bool
 	c := &cobra.Command{
 		Use:   "inspect REF",
 		Short: "What a backup is, whether it will open, and what will be changed for that",
 		Long: `Reads what a backup says of itself and checks whether it can be opened, without
 opening it. Needs no root. Exits 0 if it can, 4 if it is refused as unsafe, 3 if
-it is no backup or is damaged.`,
+it is no backup or is damaged.
+
+With --verify the whole backup is read as well, and each file is compared with
+the checksum that backup_manifest, or the store itself, recorded of it: what
+pg_verifybackup does of a restored backup, the records of the WAL included.`,
+		Example: `  snapview inspect /backups/2026-11-20
+  snapview inspect /backups/base.tar --settings
+  snapview inspect /backups/base.tar --verify --json | jq .verified.problems`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.inspect(c.Context(), args[0], f, settings)
+			return a.inspect(c.Context(), args[0], f, settings, files)
 		},
 	}
+	c.Flags().BoolVar(&files, "verify", false, "read all files and compare their checksums")
 	c.Flags().BoolVar(&settings, "settings", false, "also list the source host's settings and what becomes of them")
 	f.backupFlags(c)
 	return c
 }
 
-func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings bool) error {
+func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, files bool) error {
 	opts, err := f.snapshotOptions()
 	if err != nil {
 		return err
 	}
+	p := a.progress()
+	opts.Progress = func(r snapshot.Progress) {
+		p.transient(fmt.Sprintf("reading %s: %s of %s", r.Object, size(r.Done), size(r.Total)))
+	}
 	snap, err := sources.Open(ctx, ref, opts)
+	p.end()
 	if err != nil {
 		return err
 	}
 	defer snap.Close()
-	if a.json {
-		if err := a.printInspectJSON(snap); err != nil {
-			return err
-		}
-	} else {
+	if !a.json {
 		a.printIdentity(snap)
 		a.printChecks(snap.Checks)
 		if settings {
 			a.printSettings(snap.Settings)
 		}
 	}
+	var verified *verify.Report
+	if files {
+		if verified, err = a.verifyFiles(ctx, snap); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		if err := a.printInspectJSON(snap, verified); err != nil {
+			return err
+		}
+	} else if files {
+		a.printVerified(verified)
+	}
 	if err := snap.Err(); err != nil {
 		return err
+	}
+	if files {
+		if err := verified.Err(); err != nil {
+			return err
+		}
 	}
 	if !a.json {
 		fmt.Fprintf(a.out, "\nit can be opened: snapview open %s\n", ref)
@@ -61,11 +89,14 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings bo
 	return nil
 }
 
-func (a *app) printInspectJSON(snap *snapshot.Snapshot) error {
+func (a *app) printInspectJSON(snap *snapshot.Snapshot, verified *verify.Report) error {
 	report := map[string]any{
 		"ref": snap.Ref, "kind": snap.Kind, "identity": snap.Identity, "tablespaces": snap.Tablespaces,
 		"size": snap.Size, "checks": snap.Checks, "settings": snap.Settings,
 		"read_bytes": snap.BytesRead(), "opens": snap.Err() == nil,
+	}
+	if verified != nil {
+		report["verified"] = verified
 	}
 	return printJSON(a.out, report)
 }
