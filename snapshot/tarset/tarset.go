@@ -24,12 +24,25 @@ import (
 	"github.com/snapview/snapview/snapshot/tarindex"
 )
 
-// An Archive is one tar.
+// An Archive is one tar, or what a store keeps in the manner of one: a list of
+// files with their paths.
 type Archive struct {
 	Name string // for errors
 	Size int64  // bytes
 	// Data gives the tar's bytes; reading must be counted already.
 	Data io.ReaderAt
+
+	// Members, if not nil, are known already, and Content gives the bytes of
+	// a File among them: there is no tar to be scanned.
+	Members []tarindex.Member
+	Content func(*tarindex.Member) snapshot.Content
+}
+
+func (a *Archive) content(m *tarindex.Member) snapshot.Content {
+	if a.Content != nil {
+		return a.Content(m)
+	}
+	return m.Content(a.Data)
 }
 
 // A Set is the tars of one backup.
@@ -84,6 +97,9 @@ func Build(ctx context.Context, d *snapshot.Draft, set Set, pool *hostdir.Pool, 
 
 // scan reads an archive's headers.
 func (b *builder) scan(a Archive) ([]tarindex.Member, error) {
+	if a.Members != nil {
+		return a.Members, nil
+	}
 	var members []tarindex.Member
 	res, err := tarindex.Scan(b.ctx, a.Data, a.Size, a.Name, func(m tarindex.Member) error {
 		if !utf8.ValidString(m.Name) {
@@ -161,10 +177,10 @@ func (b *builder) add(a Archive, m *tarindex.Member, prefix, name string) error 
 		}
 		meta.LinkID, meta.Physical = m.Link, target.PhysicalOrder()
 		meta.Perm, meta.ModTime = fs.FileMode(target.Perm), target.ModTime
-		err = b.b.File(at, target.Size, target.Content(a.Data), meta)
+		err = b.b.File(at, target.Size, a.content(&target), meta)
 	case tarindex.File:
 		meta.LinkID = b.linked[m.Name]
-		err = b.b.File(at, m.Size, m.Content(a.Data), meta)
+		err = b.b.File(at, m.Size, a.content(m), meta)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.Name, err)
@@ -263,7 +279,7 @@ func (b *builder) readMap(a Archive, m *tarindex.Member) {
 		return
 	}
 	text := make([]byte, m.Size)
-	if _, err := m.Content(a.Data).ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := a.content(m).ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
 		return
 	}
 	list, err := snapshot.ParseTablespaceMap(text)
@@ -386,7 +402,7 @@ func findRoot(members []tarindex.Member, archive, want string) (string, error) {
 		if len(versions) > 0 {
 			return "", snapshot.Errorf(snapshot.ErrDamaged, "%s has a PG_VERSION but no directory global beside it: it is incomplete", archive)
 		}
-		return "", snapshot.Errorf(snapshot.ErrNotABackup, "%s: a tar of %d members without a PostgreSQL data directory (PG_VERSION, global/pg_control)", archive, len(members))
+		return "", snapshot.Errorf(snapshot.ErrNotABackup, "%s: %d members without a PostgreSQL data directory (PG_VERSION, global/pg_control)", archive, len(members))
 	}
 	return "", snapshot.Errorf(snapshot.ErrNotABackup, "%s holds %d data directories: name one of %s", archive, len(roots), strings.Join(roots[:min(len(roots), 10)], ", "))
 }
