@@ -81,7 +81,7 @@ func TestPackagesImportOnlyWhatThePlanAllows(t *testing.T) {
 }
 
 // helpers of the sources, which several of them may share.
-var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout", "snapshot/seekable", "snapshot/cache", "snapshot/hostdir", "snapshot/tarset", "snapshot/objects"}
+var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout", "snapshot/seekable", "snapshot/cache", "snapshot/hostdir", "snapshot/tarset", "snapshot/tarheaders", "snapshot/spans", "snapshot/inflate", "snapshot/lz4frame", "snapshot/objects"}
 
 func sourcesImportEachOther(from, to string) bool {
 	from, to = strings.TrimPrefix(from, module), strings.TrimPrefix(to, module)
