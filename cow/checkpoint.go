@@ -1,19 +1,29 @@
 package cow
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
+	"github.com/snapview/snapview/block"
 	"golang.org/x/sys/unix"
 )
 
+// A Patch is bytes that lie within one block.
+type Patch struct {
+	Offset int64
+	Data   []byte
+}
+
 // Checkpoint seals the overlay's top under a name (which may be empty, and need
 // not be unique) and goes on above it in a new, empty top. The caller has frozen
-// the file system; writes that come all the same wait. It returns the id of the
+// the file system; writes that come all the same wait. last is written just
+// before, limit or not, and is part of the layer. It returns the id of the
 // sealed layer. An error together with an id means that the layer is sealed and
-// the overlay goes on, but its reference could not be moved along.
-func (o *Overlay) Checkpoint(name string) (LayerID, error) {
+// the overlay goes on, but its reference could not be moved along; after an
+// error without one the disk is as it was before the call.
+func (o *Overlay) Checkpoint(name string, last ...Patch) (LayerID, error) {
 	if len(name) > maxName {
 		return LayerID{}, fmt.Errorf("checkpoint name of %d bytes, at most %d are possible", len(name), maxName)
 	}
@@ -55,7 +65,10 @@ func (o *Overlay) Checkpoint(name string) (LayerID, error) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	err = o.syncLocked()
+	before, err := o.amend(last)
+	if err == nil {
+		err = o.syncLocked()
+	}
 	if err == nil {
 		err = s.hook("top-created")
 	}
@@ -63,6 +76,10 @@ func (o *Overlay) Checkpoint(name string) (LayerID, error) {
 		err = o.log.seal(name, s.hook)
 	}
 	if err != nil {
+		if !errors.Is(err, errCrash) {
+			_, failed := o.amend(before)
+			err = errors.Join(err, failed)
+		}
 		log.f.Close()
 		return undo(err)
 	}
@@ -87,6 +104,34 @@ func (o *Overlay) Checkpoint(name string) (LayerID, error) {
 		}
 	}
 	return sealed, nil
+}
+
+// amend writes patches into the top and returns those that take them back. The
+// caller has o.mu, so that nobody else writes.
+func (o *Overlay) amend(patches []Patch) (before []Patch, err error) {
+	for _, p := range patches {
+		b, in := uint64(p.Offset/BlockSize), int(p.Offset%BlockSize)
+		if err := block.CheckRange(p.Offset, int64(len(p.Data)), o.size); err != nil {
+			return before, err
+		}
+		if in+len(p.Data) > BlockSize {
+			return before, fmt.Errorf("a patch of %d bytes at %d crosses a block's end", len(p.Data), p.Offset)
+		}
+		blk := make([]byte, o.sizeOf(b, 1))
+		if _, err := o.readAll(blk, int64(b)*BlockSize); err != nil {
+			return before, err
+		}
+		was := Patch{p.Offset, append([]byte(nil), blk[in:in+len(p.Data)]...)}
+		copy(blk[in:], p.Data)
+		if _, err := o.data.f.WriteAt(blk, int64(b)*BlockSize); err != nil {
+			return before, err
+		}
+		before = append(before, was)
+		o.used.Add(int64(o.m.countNot(b, 1, o.top)))
+		o.count(o.m.set(b, 1, o.top, noSource, o.top), o.top)
+		o.changes.Add(1)
+	}
+	return before, nil
 }
 
 // seal writes the map for the last time, whole and with its end marked.

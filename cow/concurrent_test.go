@@ -2,6 +2,7 @@ package cow
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -30,7 +31,7 @@ func TestOverlay_ConcurrentWithCheckpointsAndMerges(t *testing.T) {
 				return
 			}
 			if n%2 == 1 && !last.IsBase() {
-				if err := s.Merge(id); err != nil {
+				if err := s.Merge(context.Background(), id, nil); err != nil {
 					t.Error(err)
 					return
 				}

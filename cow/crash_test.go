@@ -2,6 +2,7 @@ package cow
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -306,7 +307,7 @@ func (m *sim) merge() {
 		if !l.Sealed || l.Parent.IsBase() || m.rnd.IntN(2) == 0 {
 			continue
 		}
-		switch err := m.store.Merge(l.ID); {
+		switch err := m.store.Merge(context.Background(), l.ID, nil); {
 		case err == nil:
 			delete(m.sealed, l.Parent)
 			m.checkSealed()

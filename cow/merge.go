@@ -1,6 +1,7 @@
 package cow
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,11 @@ import (
 // What only the parent holds is copied to its place in the layer's data, where
 // nothing refers to it yet; then the layer's map is replaced, which is the one
 // step that counts. The copying does not keep the store locked.
-func (s *Store) Merge(id LayerID) error {
+//
+// progress, if given, is told how many bytes have been copied of how many, the
+// first time before the first byte. When ctx is done before the last step, the
+// layers are as they were.
+func (s *Store) Merge(ctx context.Context, id LayerID, progress func(done, total int64)) error {
 	child, parent, dst, err := s.beginMerge(id)
 	if err != nil {
 		return err
@@ -37,7 +42,10 @@ func (s *Store) Merge(id LayerID) error {
 		}
 		return fmt.Errorf("merging layer %s into %s: %w", parent.id, id, err)
 	}
-	if err := s.copyHeld(child, parent, dst); err != nil {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	if err := s.copyHeld(ctx, child, parent, dst, progress); err != nil {
 		return abandon(err)
 	}
 	unlock, err := s.lock()
@@ -134,7 +142,7 @@ func (s *Store) mergeable(id LayerID) (child, parent *layerMap, err error) {
 
 // copyHeld copies what parent holds, and child hides not, into child's data,
 // durably.
-func (s *Store) copyHeld(child, parent *layerMap, dst *os.File) error {
+func (s *Store) copyHeld(ctx context.Context, child, parent *layerMap, dst *os.File, progress func(done, total int64)) error {
 	only := parent.held.Clone()
 	only.AndNot(child.held)
 	only.AndNot(child.zero)
@@ -143,9 +151,19 @@ func (s *Store) copyHeld(child, parent *layerMap, dst *os.File) error {
 		return err
 	}
 	defer src.Close()
-	for first, end := range only.Ranges() {
-		if err := copyRange(dst, src, int64(first)*BlockSize, int64(end-uint64(first))*BlockSize); err != nil {
-			return err
+	done, total := int64(0), int64(only.GetCardinality())*BlockSize
+	progress(done, total)
+	for first, last := range only.Ranges() {
+		for off, end := int64(first)*BlockSize, int64(last)*BlockSize; off < end; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n := min(end-off, mergeStep)
+			if err := copyRange(dst, src, off, n); err != nil {
+				return err
+			}
+			off, done = off+n, done+n
+			progress(done, total)
 		}
 		if err := s.hook("merge-copied"); err != nil {
 			return err
@@ -154,8 +172,15 @@ func (s *Store) copyHeld(child, parent *layerMap, dst *os.File) error {
 	if err := datasync(dst); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	return s.hook("merge-data")
 }
+
+// mergeStep is how much is copied at once, in bytes, between two looks at
+// whether somebody still wants it.
+const mergeStep = 16 << 20
 
 // forgetMerged lets the overlays of this process read from child what they read
 // from the merged parent, whose file they close so that its space comes back.

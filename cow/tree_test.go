@@ -2,6 +2,7 @@ package cow
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -297,20 +298,20 @@ func TestStore_RefFollowsCheckpoint(t *testing.T) {
 
 func TestStore_MergeKeepsEveryDisk(t *testing.T) {
 	x := newBranches(t)
-	if err := x.s.Merge(x.b); !errors.Is(err, ErrInUse) {
+	if err := x.s.Merge(context.Background(), x.b, nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("Merge below a fork: %v", err)
 	}
-	if err := x.s.Merge(x.a); !errors.Is(err, ErrNotFound) {
+	if err := x.s.Merge(context.Background(), x.a, nil); !errors.Is(err, ErrNotFound) {
 		t.Errorf("Merge of the lowest layer: %v", err)
 	}
-	if err := x.s.Merge(x.o.Top()); !errors.Is(err, ErrNotSealed) {
+	if err := x.s.Merge(context.Background(), x.o.Top(), nil); !errors.Is(err, ErrNotSealed) {
 		t.Errorf("Merge of a top: %v", err)
 	}
 	must(t, x.f.Close())
 	must(t, x.s.Discard(x.f.Top()))
 	before, err := x.o.Stats()
 	must(t, err)
-	must(t, x.s.Merge(x.b))
+	must(t, x.s.Merge(context.Background(), x.b, nil))
 	if got := x.layers(t); !slices.Equal(got, []LayerID{x.b, x.o.Top()}) {
 		t.Errorf("layers after the merge: %v", got)
 	}
@@ -334,7 +335,7 @@ func TestStore_MergeKeepsEveryDisk(t *testing.T) {
 	id, err := x.o.Checkpoint("c")
 	must(t, err)
 	x.bytes[id], x.bytes[x.o.Top()] = model, model
-	must(t, x.s.Merge(id))
+	must(t, x.s.Merge(context.Background(), id, nil))
 	x.check(t, id)
 	top := x.o.Top()
 	must(t, x.o.Close())

@@ -2,15 +2,17 @@
 // that changed with the files of the mount and with the names in pg_class.
 //
 // The changed extents come from the overlay and are exact, to the 4 KiB block.
-// The files' extents come from the file system (FIEMAP), the names from the
-// server. A changed block that no file of now covers is either the file
-// system's own metadata, known from the lay-out of the base, or was freed
-// since it was written. Every changed byte is counted once, so the rows of a
-// report add up to its total.
+// The files' extents are those of the moment that the changes lead up to: the
+// file system tells them (FIEMAP), or the disk of a checkpoint is read. The
+// names come from the server. A changed block that no file of that moment
+// covers is either the file system's own metadata, known from the lay-out of
+// the base, or was freed since it was written. Every changed byte is counted
+// once, so the rows of a report add up to its total.
 package growth
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -22,10 +24,13 @@ type Extent struct {
 
 // A File of the mount and where its bytes lie on the device.
 type File struct {
-	Path    string // slash-separated, relative to the mount's root
-	Dir     bool
-	Size    int64 // in bytes, as stat has it
-	Extents []Extent
+	Path string // slash-separated, relative to the mount's root
+	Dir  bool
+	// Structure is set for what is no file, but the file system's own; Path
+	// says what.
+	Structure bool
+	Size      int64 // in bytes, as stat has it
+	Extents   []Extent
 }
 
 // Metadata tells which bytes of the device are the file system's own.
@@ -35,20 +40,27 @@ type Metadata interface {
 	MetadataAt(off int64) (name string, end int64, ok bool)
 }
 
-// Cause says why bytes are in the overlay.
+// Cause says why bytes are in the overlay. The values are those of the API.
 type Cause string
 
-// The causes, as people read them.
+// The causes.
 const (
-	CauseTable      Cause = "tables and indexes"
-	CauseCatalog    Cause = "system catalogues"
-	CauseWAL        Cause = "write-ahead log"
-	CauseTemporary  Cause = "temporary files"
-	CauseServer     Cause = "server state"  // pg_control, pg_xact, statistics ...
-	CauseConfig     Cause = "configuration" // written by snapview
-	CauseDirectory  Cause = "directories"
-	CauseFilesystem Cause = "file system metadata"
-	CauseFreed      Cause = "freed since"
+	CauseData          Cause = "data"           // pages of tables, TOAST tables, sequences
+	CauseIndex         Cause = "index"          // pages of indexes
+	CauseVisibilityMap Cause = "visibility-map" // which pages all may see
+	CauseFreeSpaceMap  Cause = "free-space-map" // where relations have room
+	CauseCatalog       Cause = "catalog"        // relations of the system
+	CauseWAL           Cause = "wal"            // write-ahead log
+	CauseTransaction   Cause = "transaction"    // pg_xact, pg_multixact, pg_subtrans ...
+	CauseStatistics    Cause = "statistics"     // pg_stat, pg_stat_tmp
+	CauseTemporary     Cause = "temporary"      // sorts, hashes, temporary tables
+	CauseControl       Cause = "control"        // pg_control, filenode maps, PG_VERSION
+	CauseConfig        Cause = "configuration"  // written by snapview
+	CauseLog           Cause = "log"            // the server's own
+	CauseOther         Cause = "other"          // what else the server keeps
+	CauseDirectory     Cause = "directories"    // lists of files
+	CauseFilesystem    Cause = "metadata"       // inodes, bitmaps, extent trees
+	CauseFreed         Cause = "free"           // written, and in no file any more
 )
 
 // A FileGrowth is what one file, or one structure of the file system, holds.
@@ -80,6 +92,8 @@ type Report struct {
 	Causes    []CauseGrowth    `json:"causes"`
 	Relations []RelationGrowth `json:"relations"`
 	Files     []FileGrowth     `json:"files"`
+	// Notes are sentences about what the report cannot say.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Join attributes every byte of changed to a file, a structure of the file
@@ -148,17 +162,19 @@ func Join(changed []Extent, files []File, meta Metadata, names Names) Report {
 	if freed > 0 {
 		rows = append(rows, FileGrowth{Path: "blocks of files that are gone", Cause: CauseFreed, Bytes: freed})
 	}
-	return summarize(rows)
+	return summarize(rows, names != nil)
 }
 
-// summarize adds the files' rows up by relation and by cause.
-func summarize(rows []FileGrowth) Report {
+// summarize adds the files' rows up by relation and by cause. asked says that
+// somebody was asked for names.
+func summarize(rows []FileGrowth, asked bool) Report {
 	r := Report{Files: rows, Causes: []CauseGrowth{}, Relations: []RelationGrowth{}}
 	if r.Files == nil {
 		r.Files = []FileGrowth{}
 	}
 	causes := map[Cause]int64{}
 	relations := map[Relation]*RelationGrowth{}
+	unnamed := 0
 	for _, row := range rows {
 		r.Total += row.Bytes
 		causes[row.Cause] += row.Bytes
@@ -178,6 +194,15 @@ func summarize(rows []FileGrowth) Report {
 	}
 	for _, sum := range relations {
 		r.Relations = append(r.Relations, *sum)
+		if sum.Name == "" && asked {
+			unnamed++
+		}
+	}
+	switch {
+	case unnamed == 1:
+		r.Notes = append(r.Notes, "One relation is shown by the number of its file: the catalogue does not know it, as it was dropped or rewritten since.")
+	case unnamed > 1:
+		r.Notes = append(r.Notes, fmt.Sprintf("%d relations are shown by the number of their file: the catalogue does not know them, as they were dropped or rewritten since.", unnamed))
 	}
 	slices.SortFunc(r.Files, func(a, b FileGrowth) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path))

@@ -19,17 +19,18 @@ func TestJoinAttributesEveryByteOnce(t *testing.T) {
 		{Path: "data/pg_wal/000000010000000000000001", Extents: []Extent{{20480, 4096}}},
 		{Path: "data", Dir: true, Extents: []Extent{{24576, 4096}}},
 		{Path: "data/postgresql.conf", Extents: []Extent{{28672, 4096}}},
+		{Path: "extent trees", Structure: true, Extents: []Extent{{49152, 4096}, {57344, 4096}}},
 	}
 	names := Names{{Database: 5, Number: 16384}: {Database: "shop", Schema: "public", Name: "orders", Kind: "r", RelFileNode: 16384}}
-	report := Join([]Extent{{36864, 8192}, {4096, 28672}}, files, prefix(8192), names)
+	report := Join([]Extent{{36864, 8192}, {4096, 28672}, {49152, 4096}}, files, prefix(8192), names)
 
-	if report.Total != 36864 {
-		t.Errorf("total %d, want 36864", report.Total)
+	if report.Total != 40960 {
+		t.Errorf("total %d, want 40960", report.Total)
 	}
 	want := map[string]int64{
 		"inode table": 4096, "data/base/5/16384": 12288, "data/base/5/16384_vm": 4096,
 		"data/pg_wal/000000010000000000000001": 4096, "data": 4096, "data/postgresql.conf": 4096,
-		"blocks of files that are gone": 4096,
+		"blocks of files that are gone": 4096, "extent trees": 4096,
 	}
 	for _, row := range report.Files {
 		if row.Bytes != want[row.Path] {
@@ -96,5 +97,37 @@ func TestParseFileNode(t *testing.T) {
 		if node, ok := ParseFileNode(path); ok {
 			t.Errorf("%s: parsed as %v", path, node)
 		}
+	}
+}
+
+func TestCausesOfFiles(t *testing.T) {
+	names := Names{
+		{Database: 5, Number: 16384}: {Schema: "public", Name: "orders", Kind: "r", RelFileNode: 16384},
+		{Database: 5, Number: 16390}: {Schema: "public", Name: "orders_pkey", Kind: "i", RelFileNode: 16390},
+		{Database: 5, Number: 1259}:  {Schema: "pg_catalog", Name: "pg_class", Kind: "r", RelFileNode: 1259, System: true},
+	}
+	for path, want := range map[string]Cause{
+		"data/base/5/16384": CauseData, "data/base/5/16384.1": CauseData, "data/base/5/16384_vm": CauseVisibilityMap,
+		"data/base/5/16384_fsm": CauseFreeSpaceMap, "data/base/5/16384_vm.1": CauseVisibilityMap, "data/base/5/16390": CauseIndex,
+		"data/base/5/1259_fsm": CauseCatalog, "data/base/5/99999": CauseData, "data/base/5/2600": CauseCatalog,
+		"data/pg_wal/000000010000000000000001": CauseWAL, "data/pg_xact/0000": CauseTransaction, "data/pg_multixact/members/0000": CauseTransaction,
+		"data/pg_stat_tmp/global.stat": CauseStatistics, "data/base/pgsql_tmp/pgsql_tmp1.0": CauseTemporary, "data/base/5/t3_16400": CauseTemporary,
+		"data/global/pg_control": CauseControl, "data/base/5/pg_filenode.map": CauseControl, "data/postgresql.conf": CauseConfig,
+		"data/log/postgresql.log": CauseLog, "data/whatever": CauseOther, "tablespaces/16385/PG_15_202209061/5/16391": CauseData,
+	} {
+		if got, _ := classify(File{Path: path}, names); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+	if got, _ := classify(File{Path: "data/base/5", Dir: true}, names); got != CauseDirectory {
+		t.Errorf("a directory: %s", got)
+	}
+	// Who was not asked did not forget.
+	unknown := []File{{Path: "data/base/5/70000", Extents: []Extent{{0, 4096}}}}
+	if r := Join([]Extent{{0, 4096}}, unknown, nil, names); len(r.Notes) != 1 {
+		t.Errorf("notes %q", r.Notes)
+	}
+	if r := Join([]Extent{{0, 4096}}, unknown, nil, nil); len(r.Notes) != 0 {
+		t.Errorf("notes %q", r.Notes)
 	}
 }

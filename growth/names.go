@@ -9,10 +9,16 @@ import (
 
 // namesQuery lists the relations of the connected database that have files.
 // pg_relation_filenode also knows the mapped ones, whose relfilenode column
-// is zero.
+// is zero. The table is that of an index, of a TOAST table or of its index.
 const namesQuery = `
-select c.reltablespace, pg_relation_filenode(c.oid), c.relisshared, n.nspname, c.relname, c.relkind::text, c.oid < 16384
-from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+with toast as (select reltoastrelid as oid, relname from pg_catalog.pg_class where reltoastrelid <> 0)
+select c.reltablespace, pg_relation_filenode(c.oid), c.relisshared, n.nspname, c.relname, c.relkind::text, c.oid < 16384,
+	coalesce(toast.relname, indexed.relname, '')
+from pg_catalog.pg_class c
+	join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+	left join pg_catalog.pg_index i on i.indexrelid = c.oid
+	left join pg_catalog.pg_class indexed on indexed.oid = i.indrelid
+	left join toast on toast.oid = coalesce(i.indrelid, c.oid)
 where pg_relation_filenode(c.oid) is not null`
 
 // AddNames asks one database for the relations behind its files. The database's
@@ -33,7 +39,7 @@ func (names Names) AddNames(ctx context.Context, conn *pgx.Conn) error {
 	var tablespace, number uint32
 	var shared bool
 	rel := Relation{Database: dbName}
-	_, err = pgx.ForEachRow(rows, []any{&tablespace, &number, &shared, &rel.Schema, &rel.Name, &rel.Kind, &rel.System}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&tablespace, &number, &shared, &rel.Schema, &rel.Name, &rel.Kind, &rel.System, &rel.Table}, func() error {
 		node := FileNode{Tablespace: tablespace, Database: db, Number: number}
 		row := rel
 		row.RelFileNode = number

@@ -1,6 +1,7 @@
 package growth
 
 import (
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,7 +17,8 @@ type Relation struct {
 	Database    string `json:"database,omitempty"`
 	Schema      string `json:"schema,omitempty"`
 	Name        string `json:"name,omitempty"`
-	Kind        string `json:"kind,omitempty"` // pg_class.relkind
+	Kind        string `json:"kind,omitempty"`  // pg_class.relkind
+	Table       string `json:"table,omitempty"` // that an index or TOAST table belongs to
 	RelFileNode uint32 `json:"relfilenode"`
 	System      bool   `json:"system"`
 }
@@ -103,31 +105,58 @@ var configFiles = map[string]bool{
 // temporaryRelation matches the files of temporary tables: t<backend>_<number>.
 var temporaryRelation = regexp.MustCompile(`/t\d+_\d+[^/]*$`)
 
+// folders are those of the data directory whose files have one cause.
+var folders = map[string]Cause{
+	"pg_wal": CauseWAL, "pg_xact": CauseTransaction, "pg_clog": CauseTransaction, "pg_multixact": CauseTransaction,
+	"pg_subtrans": CauseTransaction, "pg_commit_ts": CauseTransaction, "pg_twophase": CauseTransaction,
+	"pg_stat": CauseStatistics, "pg_stat_tmp": CauseStatistics, "log": CauseLog, "pg_log": CauseLog,
+}
+
 // classify says why a file has grown, and which relation it belongs to.
 func classify(f File, names Names) (Cause, *Relation) {
-	if f.Dir {
+	switch {
+	case f.Structure:
+		return CauseFilesystem, nil
+	case f.Dir:
 		return CauseDirectory, nil
-	}
-	if strings.Contains(f.Path, "/pgsql_tmp/") || temporaryRelation.MatchString(f.Path) {
+	case strings.Contains(f.Path, "/pgsql_tmp/") || temporaryRelation.MatchString(f.Path):
 		return CauseTemporary, nil
 	}
 	inData, ok := strings.CutPrefix(f.Path, "data/")
-	switch {
-	case ok && configFiles[inData]:
+	if ok && configFiles[inData] {
 		return CauseConfig, nil
-	case ok && strings.HasPrefix(inData, "pg_wal/"):
-		return CauseWAL, nil
+	}
+	if folder, _, deeper := strings.Cut(inData, "/"); ok && deeper && folders[folder] != "" {
+		return folders[folder], nil
 	}
 	node, ok := ParseFileNode(f.Path)
 	if !ok {
-		return CauseServer, nil
+		switch path.Base(f.Path) {
+		case "pg_control", "pg_filenode.map", "pg_internal.init", "PG_VERSION", "postmaster.pid", "backup_label", "tablespace_map", "backup_manifest":
+			return CauseControl, nil
+		}
+		return CauseOther, nil
 	}
 	rel, known := names[node]
 	if !known {
 		rel = Relation{RelFileNode: node.Number, System: node.Number < firstNormalOID}
 	}
-	if rel.System {
-		return CauseCatalog, &rel
+	return causeOf(f.Path, &rel), &rel
+}
+
+// causeOf says why a relation's file has grown.
+func causeOf(file string, rel *Relation) Cause {
+	_, fork, _ := strings.Cut(path.Base(file), "_")
+	fork, _, _ = strings.Cut(fork, ".")
+	switch {
+	case rel.System:
+		return CauseCatalog
+	case fork == "vm":
+		return CauseVisibilityMap
+	case fork == "fsm":
+		return CauseFreeSpaceMap
+	case rel.Kind == "i":
+		return CauseIndex
 	}
-	return CauseTable, &rel
+	return CauseData
 }

@@ -8,12 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/ext4"
 	"github.com/snapview/snapview/pgrunner"
 )
 
 // Checkpoint seals what the overlay holds now under a name and goes on above
-// it. The file system is frozen for the moment that this takes, so that a disk
-// of the checkpoint mounts clean; the server notices no more than a pause. What
+// it. The file system is frozen for the moment that this takes, and marked
+// clean in what is sealed, so that a disk of the checkpoint mounts without a
+// check; the server notices no more than a pause. What
 // was committed before the call is part of the checkpoint.
 func (s *Session) Checkpoint(ctx context.Context, name string) (cow.LayerID, error) {
 	p, state := s.get()
@@ -31,8 +33,22 @@ func (s *Session) Checkpoint(ctx context.Context, name string) (cow.LayerID, err
 	if err := p.disk.Freeze(); err != nil {
 		return cow.LayerID{}, err
 	}
-	id, err := p.overlay.Checkpoint(name)
+	id, err := sealClean(p.overlay, name)
 	return id, errors.Join(err, p.disk.Thaw())
+}
+
+// sealClean seals an overlay whose file system is frozen, and has it marked as
+// cleanly unmounted. The kernel's own superblock, in memory, is not: it goes
+// to the layer above when it is written next.
+func sealClean(overlay *cow.Overlay, name string) (cow.LayerID, error) {
+	superblock, err := ext4.CleanSuperblock(overlay)
+	switch {
+	case err != nil:
+		return cow.LayerID{}, err
+	case superblock == nil:
+		return overlay.Checkpoint(name)
+	}
+	return overlay.Checkpoint(name, cow.Patch{Offset: ext4.SuperblockOffset, Data: superblock})
 }
 
 // flushLog makes a scratch server write its log up to now: it answers COMMIT

@@ -1,8 +1,10 @@
 package session
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/snapview/snapview/cow"
 )
@@ -23,6 +25,11 @@ func (s *Session) Layers() ([]cow.LayerInfo, error) {
 // Chain lists the layers that the session's disk is made of, the lowest first;
 // the last is the one being written.
 func (s *Session) Chain() ([]cow.LayerInfo, error) {
+	return s.chainUpTo(s.Top())
+}
+
+// chainUpTo is Chain for any layer; none when there is no such layer.
+func (s *Session) chainUpTo(id cow.LayerID) ([]cow.LayerInfo, error) {
 	all, err := s.Layers()
 	if err != nil {
 		return nil, err
@@ -32,14 +39,15 @@ func (s *Session) Chain() ([]cow.LayerInfo, error) {
 		byID[l.ID] = l
 	}
 	var chain []cow.LayerInfo
-	for id := s.Top(); ; {
+	for len(chain) <= len(all) {
 		l, ok := byID[id]
-		if !ok || len(chain) > len(all) {
+		if !ok {
 			break
 		}
-		chain = append([]cow.LayerInfo{l}, chain...)
+		chain = append(chain, l)
 		id = l.Parent
 	}
+	slices.Reverse(chain)
 	return chain, nil
 }
 
@@ -53,13 +61,23 @@ func (s *Session) Top() cow.LayerID {
 }
 
 // MergeLayer folds the layer below a checkpoint into it: that layer is gone,
-// its name with it, and every disk stays as it is.
-func (s *Session) MergeLayer(id cow.LayerID) error {
+// its name with it, and every disk stays as it is. progress, if given, is told
+// how many bytes are copied. When ctx is done first, or the session is closed,
+// the layers stay as they were.
+func (s *Session) MergeLayer(ctx context.Context, id cow.LayerID, progress func(done, total int64)) error {
 	p, state := s.get()
 	if p.store == nil || state != Ready {
 		return ErrNotReady
 	}
-	return p.store.Merge(id)
+	// The store stays until this is done.
+	if err := p.laidOut.use(); err != nil {
+		return ErrNotReady
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	err := p.store.Merge(ctx, id, progress)
+	return errors.Join(err, p.laidOut.release())
 }
 
 // DiscardLayer removes a layer that no session needs; with branch also all

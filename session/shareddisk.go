@@ -87,11 +87,15 @@ func (d *sharedDisk) tell(s *Session) (stop func()) {
 	}
 }
 
-func (d *sharedDisk) notice(message string) {
+// sessions are those that share the disk.
+func (d *sharedDisk) sessions() []*Session {
 	d.mu.Lock()
-	told := slices.Clone(d.told)
-	d.mu.Unlock()
-	for _, s := range told {
+	defer d.mu.Unlock()
+	return slices.Clone(d.told)
+}
+
+func (d *sharedDisk) notice(message string) {
+	for _, s := range d.sessions() {
 		s.notice(message)
 	}
 }

@@ -167,9 +167,4 @@ func TestDisk_RangesAndRefusals(t *testing.T) {
 	e.refused("GET", "/sessions/demo/disk", nil, 400, "bad-request")
 	e.refused("GET", "/sessions/demo/disk?checkpoint=c1&format=vmdk", nil, 400, "bad-request")
 	e.refused("GET", "/sessions/demo/disk?checkpoint=c9", nil, 404, "not-found")
-	e.refused("DELETE", "/sessions/demo/layers/c1", nil, 409, "conflict")
-	e.refused("DELETE", "/sessions/demo/layers/c1?branch=perhaps", nil, 400, "bad-request")
-	e.refused("POST", "/sessions/demo/layers/c1/merge", nil, 409, "conflict")
-	e.refused("POST", "/sessions/demo/layers/c9/merge", nil, 404, "not-found")
-	e.call("DELETE", "/sessions/demo/layers/c1?branch=true", nil, 204, nil)
 }

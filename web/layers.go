@@ -1,7 +1,10 @@
 package web
 
 import (
+	"encoding/json"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -18,15 +21,61 @@ func (s *Server) listLayers(c echo.Context) error {
 	return c.JSON(http.StatusOK, items[Layer]{Items: notNil(list)})
 }
 
+// mergeLayer answers when the layers are one, or tells on the way how far it
+// is, to those that ask for it. The merge ends with the request.
 func (s *Server) mergeLayer(c echo.Context) error {
 	session, err := s.session(c)
 	if err != nil {
 		return err
 	}
-	if err := session.MergeLayer(c.Request().Context(), param(c, "layer")); err != nil {
+	ctx, layer := c.Request().Context(), param(c, "layer")
+	if !strings.Contains(c.Request().Header.Get("Accept"), ndjsonMediaType) {
+		if err := session.MergeLayer(ctx, layer, nil); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
+	}
+	frames := mergeFrames{w: c.Response()}
+	err = session.MergeLayer(ctx, layer, frames.progress)
+	if err != nil && !frames.w.Committed {
 		return err
 	}
-	return c.NoContent(http.StatusNoContent)
+	var end mergeEnd
+	if err != nil {
+		end.Error = problemOf(err, "")
+	}
+	frames.send(map[string]any{"end": end})
+	return nil
+}
+
+type mergeEnd struct {
+	Error *Problem `json:"error,omitempty"`
+}
+
+// mergeFrames tells how far a merge is, at most ten times a second.
+type mergeFrames struct {
+	w    *echo.Response
+	told time.Time
+}
+
+func (f *mergeFrames) progress(done, total int64) {
+	if f.w.Committed && done < total && time.Since(f.told) < 100*time.Millisecond {
+		return
+	}
+	f.told = time.Now()
+	f.send(map[string]any{"progress": map[string]int64{"doneBytes": done, "totalBytes": total}})
+}
+
+// send sends one line. Nobody may be there any more: then ctx ends the merge.
+func (f *mergeFrames) send(frame any) {
+	if !f.w.Committed {
+		f.w.Header().Set("Content-Type", ndjsonMediaType)
+		f.w.Header().Set("X-Accel-Buffering", "no")
+		f.w.WriteHeader(http.StatusOK)
+	}
+	if err := json.NewEncoder(f.w).Encode(frame); err == nil {
+		f.w.Flush()
+	}
 }
 
 func (s *Server) discardLayer(c echo.Context) error {

@@ -40,12 +40,27 @@ func (s *Server) getGrowth(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := session.Growth(c.Request().Context(), c.QueryParam("since"))
+	g, err := session.Growth(c.Request().Context(), c.QueryParam("since"), c.QueryParam("until"))
 	if err != nil {
 		return err
 	}
 	g.Causes, g.Relations, g.Files = notNil(g.Causes), notNil(g.Relations), notNil(g.Files)
 	return c.JSON(http.StatusOK, g)
+}
+
+func (s *Server) getGrowthSteps(c echo.Context) error {
+	session, err := s.session(c)
+	if err != nil {
+		return err
+	}
+	steps, err := session.GrowthSteps(c.Request().Context(), c.QueryParam("since"), c.QueryParam("until"))
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		steps[i].Causes, steps[i].Relations = notNil(steps[i].Causes), notNil(steps[i].Relations)
+	}
+	return c.JSON(http.StatusOK, items[GrowthStep]{Items: notNil(steps)})
 }
 
 func (s *Server) setLimit(c echo.Context) error {

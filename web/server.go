@@ -247,6 +247,7 @@ func (s *Server) routes(g *echo.Group) {
 
 	g.GET("/sessions/:id/overlay", s.getOverlay)
 	g.GET("/sessions/:id/growth", s.getGrowth)
+	g.GET("/sessions/:id/growth/steps", s.getGrowthSteps)
 	g.PUT("/sessions/:id/limit", s.setLimit)
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
 	g.POST("/sessions/:id/checkpoints", s.createCheckpoint)

@@ -60,10 +60,12 @@ type Session interface {
 	// since. Their number is bounded (older ones are thinned out).
 	Samples(ctx context.Context, since time.Time) ([]Sample, error)
 
-	// Growth says whose the overlay's bytes are; since is the id of a
-	// checkpoint, or empty for everything since the session was opened. It
-	// may take as long as asking the kernel about each file of the mount.
-	Growth(ctx context.Context, since string) (Growth, error)
+	// Growth says whose the overlay's bytes are: since a checkpoint (empty or
+	// "base" for the backup as it came), until one above it (empty for now).
+	// It may take as long as asking about each file. GrowthSteps is the same
+	// for each layer between the two.
+	Growth(ctx context.Context, since, until string) (Growth, error)
+	GrowthSteps(ctx context.Context, since, until string) ([]GrowthStep, error)
 
 	// SetLimit changes how many bytes the overlay may hold; 0 means no limit
 	// but the disk. Writes that were held go on if there is room now.
@@ -79,8 +81,11 @@ type Session interface {
 	// parents before children. MergeLayer folds the layer below a checkpoint
 	// into it; DiscardLayer removes a layer, with branch also those over it.
 	// What a session needs, and what has layers over it, is ErrConflict.
+	// progress, which may be nil, is told how many bytes a merge has copied,
+	// the first time before the first; when ctx is done first, the layers are
+	// as they were.
 	Layers(ctx context.Context) ([]Layer, error)
-	MergeLayer(ctx context.Context, id string) error
+	MergeLayer(ctx context.Context, id string, progress func(done, total int64)) error
 	DiscardLayer(ctx context.Context, id string, branch bool) error
 
 	// Disk opens the disk of a checkpoint for copying it; "base" is the
@@ -177,6 +182,7 @@ type Stats struct {
 	BackupBytesRead int64  `json:"backupBytesRead"`
 	Holding         bool   `json:"holding"` // writes wait for room
 	HoldingWhy      string `json:"holdingWhy,omitempty"`
+	HoldingReason   string `json:"holdingReason,omitempty"` // quota or host-disk-full
 }
 
 // A Sample is the figures that change, at one time.
@@ -289,6 +295,8 @@ type Setting struct {
 type Growth struct {
 	At            time.Time        `json:"at"`
 	Since         string           `json:"since,omitempty"`
+	Until         string           `json:"until,omitempty"`
+	Notes         []string         `json:"notes,omitempty"` // what the figures cannot say
 	TotalBytes    int64            `json:"totalBytes"`
 	MetadataBytes int64            `json:"metadataBytes"`
 	FreeBytes     int64            `json:"freeBytes"` // of files that are gone
@@ -296,6 +304,18 @@ type Growth struct {
 	Relations     []RelationGrowth `json:"relations"`
 	Files         []FileGrowth     `json:"files"`
 	Truncated     bool             `json:"truncated,omitempty"`
+}
+
+// A GrowthStep is what one layer added.
+type GrowthStep struct {
+	Since      string           `json:"since"`           // the checkpoint before
+	Until      string           `json:"until,omitempty"` // empty: now
+	Name       string           `json:"name,omitempty"`
+	At         time.Time        `json:"at"`
+	Bytes      int64            `json:"bytes"`
+	TotalBytes int64            `json:"totalBytes"` // since the first step began
+	Causes     []CauseGrowth    `json:"causes"`
+	Relations  []RelationGrowth `json:"relations"` // the largest
 }
 
 // CauseGrowth is the bytes of one cause.

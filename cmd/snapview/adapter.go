@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/snapview/snapview/growth"
+	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/web"
 )
@@ -68,8 +68,19 @@ func (v *sessionView) stats() web.Stats {
 	return web.Stats{
 		OverlayBytes: f.OverlayBytes, LimitBytes: f.LimitBytes, BaseBytes: f.BaseBytes,
 		BackupBytes: f.BackupBytes, BackupBytesRead: f.ReadBytes,
-		Holding: f.Holding, HoldingWhy: string(f.HoldReason),
+		Holding: f.Holding, HoldingWhy: holdingWhy(f.HoldReason), HoldingReason: string(f.HoldReason),
 	}
+}
+
+// holdingWhy says it to people.
+func holdingWhy(reason cow.HoldReason) string {
+	switch reason {
+	case cow.HoldQuota:
+		return "The overlay has reached its limit."
+	case cow.HoldDiskFull:
+		return "The host's disk is almost full."
+	}
+	return ""
 }
 
 // Close begins to tear the session down; the command that opened it waits for
@@ -90,57 +101,6 @@ func (v *sessionView) Samples(_ context.Context, since time.Time) ([]web.Sample,
 
 func webSample(s session.Sample) web.Sample {
 	return web.Sample{Time: s.At, OverlayBytes: s.OverlayBytes, BackupBytesRead: s.ReadBytes, Holding: s.Holding}
-}
-
-func (v *sessionView) Growth(ctx context.Context, since string) (web.Growth, error) {
-	id, err := layerID(since)
-	if err != nil {
-		return web.Growth{}, err
-	}
-	report, err := v.Session.Growth(ctx, id)
-	if err != nil {
-		return web.Growth{}, err
-	}
-	g := webGrowth(report)
-	g.Since = since
-	return g, nil
-}
-
-// webGrowth shows a report in the words of the API.
-func webGrowth(r growth.Report) web.Growth {
-	g := web.Growth{
-		At: time.Now(), TotalBytes: r.Total,
-		Causes: []web.CauseGrowth{}, Relations: []web.RelationGrowth{}, Files: []web.FileGrowth{},
-	}
-	for _, c := range r.Causes {
-		switch c.Cause {
-		case growth.CauseFilesystem:
-			g.MetadataBytes = c.Bytes
-		case growth.CauseFreed:
-			g.FreeBytes = c.Bytes
-		}
-		g.Causes = append(g.Causes, web.CauseGrowth{Cause: string(c.Cause), Bytes: c.Bytes})
-	}
-	for _, rel := range r.Relations {
-		name := rel.Name
-		if name == "" {
-			name = rel.Relation.String()
-		}
-		g.Relations = append(g.Relations, web.RelationGrowth{
-			Database: rel.Database, Schema: rel.Schema, Name: name, Kind: rel.Kind, Bytes: rel.Bytes,
-		})
-	}
-	for _, f := range r.Files {
-		if f.Cause == growth.CauseFilesystem || f.Cause == growth.CauseFreed {
-			continue
-		}
-		row := web.FileGrowth{Path: f.Path, Bytes: f.Bytes, FileBytes: f.FileSize, Cause: string(f.Cause)}
-		if f.Relation != nil {
-			row.Relation = f.Relation.String()
-		}
-		g.Files = append(g.Files, row)
-	}
-	return g
 }
 
 func (v *sessionView) SetLimit(_ context.Context, bytes int64) error {

@@ -31,6 +31,8 @@ func layerError(err error) error {
 		return fmt.Errorf("%w: %w", web.ErrNotFound, err)
 	case errors.Is(err, cow.ErrInUse), errors.Is(err, cow.ErrNotSealed), errors.Is(err, session.ErrHasChildren):
 		return fmt.Errorf("%w: %w", web.ErrConflict, err)
+	case errors.Is(err, session.ErrNotBelow):
+		return fmt.Errorf("%w: %w", web.ErrInvalid, err)
 	}
 	return err
 }
@@ -105,12 +107,12 @@ func (v *sessionView) Layers(context.Context) ([]web.Layer, error) {
 	return list, nil
 }
 
-func (v *sessionView) MergeLayer(_ context.Context, layer string) error {
+func (v *sessionView) MergeLayer(ctx context.Context, layer string, progress func(done, total int64)) error {
 	id, err := layerID(layer)
 	if err != nil {
 		return err
 	}
-	return layerError(v.Session.MergeLayer(id))
+	return layerError(v.Session.MergeLayer(ctx, id, progress))
 }
 
 func (v *sessionView) DiscardLayer(_ context.Context, layer string, branch bool) error {

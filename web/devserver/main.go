@@ -56,6 +56,7 @@ func run(ctx context.Context, listen string, grow, verbose bool) error {
 	session := webtest.NewSession("demo", cluster.DSN)
 	session.HasLayers = true
 	session.CloseDelay = time.Second
+	session.MergeTime = 2 * time.Second
 	sessions.Add(session)
 
 	level := slog.LevelInfo

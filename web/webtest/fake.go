@@ -60,18 +60,20 @@ type Session struct {
 	HasLayers bool
 	// CloseDelay is how long tearing down takes.
 	CloseDelay time.Duration
+	// MergeTime is how long merging two layers takes.
+	MergeTime time.Duration
 
 	id       string
 	sessions *Sessions
 	wg       sync.WaitGroup
 
-	mu          sync.Mutex
-	info        web.Info
-	snapshot    web.Snapshot
-	samples     []web.Sample
-	checkpoints []web.Checkpoint
-	events      []web.Event
-	changed     chan struct{} // closed and replaced at each event
+	mu       sync.Mutex
+	info     web.Info
+	snapshot web.Snapshot
+	samples  []web.Sample
+	tree     *tree // shared with forks; nil until it is asked for
+	events   []web.Event
+	changed  chan struct{} // closed and replaced at each event
 }
 
 // NewSession returns a session that is ready.
@@ -164,6 +166,7 @@ func (s *Session) Close(context.Context) error {
 			s.emitLocked(web.Event{Type: web.EventPhase, Phase: &phase})
 			s.mu.Unlock()
 		}
+		s.closeLayers()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.info.State = web.StateClosed

@@ -3,6 +3,7 @@ package webtest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/snapview/snapview/web"
@@ -46,9 +47,9 @@ func (s *Session) Grow(overlay, read int64) {
 	st.OverlayBytes += overlay
 	holding := st.LimitBytes > 0 && st.OverlayBytes >= st.LimitBytes
 	changed := holding != st.Holding
-	st.Holding, st.HoldingWhy = holding, ""
+	st.Holding, st.HoldingWhy, st.HoldingReason = holding, "", ""
 	if holding {
-		st.HoldingWhy = "the overlay's limit is reached"
+		st.HoldingWhy, st.HoldingReason = "The overlay has reached its limit.", "quota"
 	}
 	sample := s.sampleLocked()
 	s.samples = append(s.samples, sample)
@@ -87,7 +88,10 @@ func (s *Session) SetLimit(_ context.Context, bytes int64) error {
 		return fmt.Errorf("limit %d is negative: %w", bytes, web.ErrInvalid)
 	}
 	s.info.Stats.LimitBytes = bytes
-	s.info.Stats.Holding = bytes > 0 && s.info.Stats.OverlayBytes >= bytes
+	st := &s.info.Stats
+	if st.Holding = bytes > 0 && st.OverlayBytes >= bytes; !st.Holding {
+		st.HoldingWhy, st.HoldingReason = "", ""
+	}
 	sample := s.sampleLocked()
 	s.emitLocked(web.Event{Type: web.EventHold, Sample: &sample, Message: "the limit was changed"})
 	return nil
@@ -95,21 +99,82 @@ func (s *Session) SetLimit(_ context.Context, bytes int64) error {
 
 // Growth implements web.Session: it deals the overlay's bytes out in fixed
 // shares.
-func (s *Session) Growth(_ context.Context, since string) (web.Growth, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	total := s.info.Stats.OverlayBytes
-	if since != "" {
-		found := false
-		for _, c := range s.checkpoints {
-			found = found || c.ID == since
+func (s *Session) Growth(_ context.Context, since, until string) (web.Growth, error) {
+	total := s.Info().Stats.OverlayBytes
+	t := s.layers()
+	defer t.mu.Unlock()
+	if t.top(s.id) == nil {
+		return web.Growth{}, web.ErrNotReady
+	}
+	chain := t.chain(t.top(s.id).ID)
+	if until != "" {
+		if t.find(until) == nil {
+			return web.Growth{}, fmt.Errorf("checkpoint %q: %w", until, web.ErrNotFound)
 		}
-		if !found {
+		chain = t.chain(until)
+		total /= 3
+	}
+	if since != "" && since != "base" {
+		if t.find(since) == nil {
 			return web.Growth{}, fmt.Errorf("checkpoint %q: %w", since, web.ErrNotFound)
+		}
+		if !slices.Contains(chain, since) {
+			return web.Growth{}, fmt.Errorf("checkpoint %s: %w: it does not lie below the other", since, web.ErrInvalid)
 		}
 		total /= 2
 	}
-	g := web.Growth{At: time.Now().UTC(), Since: since, TotalBytes: total, FreeBytes: total / 50}
+	if since == until && until != "" {
+		total = 0
+	}
+	g := dealOut(total)
+	g.Since, g.Until = since, until
+	if until != "" {
+		g.Notes = []string{"One relation is shown by the number of its file: the catalogue does not know it, as it was dropped or rewritten since."}
+	}
+	return g, nil
+}
+
+// GrowthSteps implements web.Session.
+func (s *Session) GrowthSteps(_ context.Context, since, until string) ([]web.GrowthStep, error) {
+	now := s.Info().Stats.OverlayBytes
+	t := s.layers()
+	defer t.mu.Unlock()
+	if t.top(s.id) == nil {
+		return nil, web.ErrNotReady
+	}
+	to := until
+	if to == "" {
+		to = t.top(s.id).ID
+	}
+	if t.find(to) == nil {
+		return nil, fmt.Errorf("checkpoint %q: %w", to, web.ErrNotFound)
+	}
+	var steps []web.GrowthStep
+	var sum int64
+	before := "base"
+	for _, id := range t.chain(to) {
+		l := t.find(id)
+		bytes := l.OverlayBytes
+		step := web.GrowthStep{Since: before, Until: id, Name: l.Name, At: l.CreatedAt}
+		if l.Sealed {
+			step.At = *l.SealedAt
+		} else {
+			step.Until, step.At, bytes = "", time.Now().UTC(), now/3
+		}
+		before = id
+		g := dealOut(bytes)
+		sum += bytes
+		step.Bytes, step.TotalBytes, step.Causes, step.Relations = bytes, sum, g.Causes, g.Relations
+		steps = append(steps, step)
+	}
+	if i := slices.IndexFunc(steps, func(step web.GrowthStep) bool { return step.Since == since }); i > 0 {
+		steps = steps[i:]
+	}
+	return steps, nil
+}
+
+func dealOut(total int64) web.Growth {
+	g := web.Growth{At: time.Now().UTC(), TotalBytes: total, FreeBytes: total / 50}
 	rest := total - g.FreeBytes
 	causes := map[string]int64{}
 	add := func(path string, share int64, cause string, rel *web.RelationGrowth) {
@@ -132,53 +197,9 @@ func (s *Session) Growth(_ context.Context, since string) (web.Growth, error) {
 	add("global/pg_control", 4, "control", nil)
 	add("postgresql.conf", 4, "configuration", nil)
 	g.MetadataBytes = rest
-	causes["metadata"] = rest + g.FreeBytes
-	for _, c := range []string{"wal", "data", "index", "metadata", "temporary", "control", "configuration"} {
+	causes["metadata"], causes["free"] = rest, g.FreeBytes
+	for _, c := range []string{"wal", "data", "index", "metadata", "temporary", "control", "configuration", "free"} {
 		g.Causes = append(g.Causes, web.CauseGrowth{Cause: c, Bytes: causes[c]})
 	}
-	return g, nil
-}
-
-// Checkpoints implements web.Session.
-func (s *Session) Checkpoints(context.Context) ([]web.Checkpoint, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.HasLayers {
-		return nil, web.ErrNotSupported
-	}
-	return append([]web.Checkpoint(nil), s.checkpoints...), nil
-}
-
-// Checkpoint implements web.Session.
-func (s *Session) Checkpoint(_ context.Context, name string) (web.Checkpoint, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.HasLayers {
-		return web.Checkpoint{}, web.ErrNotSupported
-	}
-	c := web.Checkpoint{
-		ID: fmt.Sprintf("c%d", len(s.checkpoints)+1), Name: name,
-		CreatedAt: time.Now().UTC(), OverlayBytes: s.info.Stats.OverlayBytes,
-	}
-	if n := len(s.checkpoints); n > 0 {
-		c.Parent = s.checkpoints[n-1].ID
-	}
-	s.checkpoints = append(s.checkpoints, c)
-	return c, nil
-}
-
-// Fork implements web.Session.
-func (s *Session) Fork(_ context.Context, opts web.ForkOptions) (web.Session, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.HasLayers {
-		return nil, web.ErrNotSupported
-	}
-	fork := NewSession(fmt.Sprintf("%s-f%d", s.id, time.Now().UnixNano()%100000), s.DSNs)
-	fork.HasLayers = true
-	fork.info.Name, fork.info.Writable = opts.Name, opts.Writable
-	if s.sessions != nil {
-		s.sessions.Add(fork)
-	}
-	return fork, nil
+	return g
 }

@@ -155,8 +155,31 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Whose the overlay's bytes are, by relation, by file and by cause. */
+        /** Whose the overlay's bytes are, by relation, by file and by cause; in all, or between two checkpoints. */
         get: operations["getGrowth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/growth/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The same over time, one step for each checkpoint, oldest first.
+         * @description A block that several layers hold counts in each of their steps, and once in totalBytes.
+         */
+        get: operations["getGrowthSteps"];
         put?: never;
         post?: never;
         delete?: never;
@@ -287,7 +310,9 @@ export interface paths {
         put?: never;
         /**
          * Fold the layer below a checkpoint into it; every disk stays as it is.
-         * @description The layer below is gone, its name with it. It must have no other layer over it.
+         * @description The layer below is gone, its name with it. It must have no other layer over it. With `Accept: application/x-ndjson` the
+         *     answer tells how far it is, one MergeFrame a line, and what goes wrong on the way is in the last, `end`. Hanging up
+         *     before that leaves the layers as they were.
          */
         post: operations["mergeLayer"];
         delete?: never;
@@ -829,7 +854,13 @@ export interface components {
             backupBytesRead: number;
             /** @description Writes wait because the limit or the host's disk is reached. */
             holding: boolean;
+            /** @description A sentence for people. */
             holdingWhy?: string;
+            /**
+             * @description The overlay's limit, or the host's disk.
+             * @enum {string}
+             */
+            holdingReason?: "quota" | "host-disk-full";
         };
         Warning: {
             code: string;
@@ -919,6 +950,9 @@ export interface components {
             /** Format: date-time */
             at: string;
             since?: string;
+            until?: string;
+            /** @description What the figures cannot say; sentences. */
+            notes?: string[];
             /** Format: int64 */
             totalBytes: number;
             /**
@@ -931,26 +965,9 @@ export interface components {
              * @description Held although no file uses it any more.
              */
             freeBytes: number;
-            causes: {
-                cause: components["schemas"]["Cause"];
-                /** Format: int64 */
-                bytes: number;
-            }[];
+            causes: components["schemas"]["CauseGrowth"][];
             /** @description Largest first. */
-            relations: {
-                /** @description Empty for those shared by all databases. */
-                database: string;
-                schema: string;
-                name: string;
-                kind: string;
-                /** Format: int64 */
-                oid?: number;
-                /** @description The table that an index or TOAST table belongs to. */
-                table?: string;
-                /** Format: int64 */
-                bytes: number;
-                cause?: components["schemas"]["Cause"];
-            }[];
+            relations: components["schemas"]["RelationGrowth"][];
             /** @description Largest first. */
             files: {
                 /** @description From the data directory. */
@@ -967,7 +984,63 @@ export interface components {
             /** @description Smaller ones were left off the lists; the sums hold all. */
             truncated?: boolean;
         };
-        /** @description For example: data, index, visibility-map, free-space-map, wal, temporary, statistics, control, configuration, metadata, log, other. */
+        GrowthStep: {
+            /** @description The checkpoint before; `base` for the backup as it came. */
+            since: string;
+            /** @description The checkpoint; absent in the step up to now. */
+            until?: string;
+            name?: string;
+            /**
+             * Format: date-time
+             * @description When it was sealed.
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @description Held by this layer alone.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Since the beginning of the first step, each block once.
+             */
+            totalBytes: number;
+            causes: components["schemas"]["CauseGrowth"][];
+            /** @description The largest, at most ten. */
+            relations: components["schemas"]["RelationGrowth"][];
+        };
+        /** @description Has exactly one of the properties. */
+        MergeFrame: {
+            progress?: {
+                /** Format: int64 */
+                doneBytes: number;
+                /** Format: int64 */
+                totalBytes: number;
+            };
+            end?: {
+                error?: components["schemas"]["Problem"];
+            };
+        };
+        CauseGrowth: {
+            cause: components["schemas"]["Cause"];
+            /** Format: int64 */
+            bytes: number;
+        };
+        RelationGrowth: {
+            /** @description Empty for those shared by all databases. */
+            database: string;
+            schema: string;
+            name: string;
+            kind: string;
+            /** Format: int64 */
+            oid?: number;
+            /** @description The table that an index or TOAST table belongs to. */
+            table?: string;
+            /** Format: int64 */
+            bytes: number;
+            cause?: components["schemas"]["Cause"];
+        };
+        /** @description For example: data, index, catalog, visibility-map, free-space-map, wal, transaction, temporary, statistics, control, configuration, directories, metadata, log, free, other. */
         Cause: string;
         Checkpoint: {
             id: string;
@@ -1375,6 +1448,10 @@ export interface components {
         OID: number;
         /** @description The layer's id. */
         LayerID: string;
+        /** @description The id of a checkpoint to count from; without it, or with `base`, from the backup as it came. */
+        GrowthSince: string;
+        /** @description The id of a checkpoint above that one to count up to; without it, up to now. */
+        GrowthUntil: string;
         /** @description The checkpoint's id; `base` for the backup's own disk. */
         CheckpointDisk: string;
         /** @description Proves that a page of another origin did not send the request. */
@@ -1590,8 +1667,10 @@ export interface operations {
     getGrowth: {
         parameters: {
             query?: {
-                /** @description The id of a checkpoint to count from; without it, everything since the session was opened. */
-                since?: string;
+                /** @description The id of a checkpoint to count from; without it, or with `base`, from the backup as it came. */
+                since?: components["parameters"]["GrowthSince"];
+                /** @description The id of a checkpoint above that one to count up to; without it, up to now. */
+                until?: components["parameters"]["GrowthUntil"];
             };
             header?: never;
             path: {
@@ -1609,6 +1688,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Growth"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getGrowthSteps: {
+        parameters: {
+            query?: {
+                /** @description The id of a checkpoint to count from; without it, or with `base`, from the backup as it came. */
+                since?: components["parameters"]["GrowthSince"];
+                /** @description The id of a checkpoint above that one to count up to; without it, up to now. */
+                until?: components["parameters"]["GrowthUntil"];
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The steps. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["GrowthStep"][];
+                    };
                 };
             };
             default: components["responses"]["Problem"];
@@ -1820,6 +1930,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description It goes on. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["MergeFrame"];
+                };
+            };
             /** @description They are one. */
             204: {
                 headers: {
