@@ -15,7 +15,7 @@ const module = "github.com/snapview/snapview/"
 // mayImport is the house's plan: which packages of ours a package may use. A
 // package below a folder counts as the folder.
 var mayImport = map[string][]string{
-	"cmd/snapview": {"session", "web", "snapshot", "attach", "pgrunner", "cow", "growth"},
+	"cmd/snapview": {"session", "web", "snapshot", "attach", "pgrunner", "cow", "growth", "check"},
 	"session":      {"snapshot", "ext4", "cow", "nbdserver", "attach", "pgrunner", "block", "growth"},
 	"ext4":         {"block"},
 	"cow":          {"block"},
@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"snapshot":     {},
 	"pgrunner":     {},
 	"growth":       {},
+	"check":        {},
 	"web":          {},
 	"scripts":      {"session", "web", "snapshot", "ext4", "cow", "nbdserver", "attach", "pgrunner", "block", "growth"},
 }
