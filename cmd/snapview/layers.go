@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -86,15 +89,64 @@ func (a *app) mergeCommand() *cobra.Command {
 		Short: "Fold the layer below a checkpoint into it",
 		Long: `Folds the layer below the checkpoint LAYER into it. The layer below is gone, its
 name with it; every disk stays as it is. It is refused when other layers lie over
-the one below.`,
+the one below. Interrupting it leaves the layers as they were.`,
 		Args: usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(c *cobra.Command, args []string) error {
 			api, err := a.dial(optionalID(args[:len(args)-1]))
 			if err != nil {
 				return err
 			}
-			return api.call(c.Context(), http.MethodPost, "/layers/"+url.PathEscape(args[len(args)-1])+"/merge", nil, nil)
+			return a.merge(c.Context(), api, args[len(args)-1])
 		},
+	}
+}
+
+// mergeFrame is one line of a merge's answer.
+type mergeFrame struct {
+	Progress *struct {
+		Done  int64 `json:"doneBytes"`
+		Total int64 `json:"totalBytes"`
+	} `json:"progress"`
+	End *struct {
+		Error *problem `json:"error"`
+	} `json:"end"`
+}
+
+// merge follows a merge to its end.
+func (a *app) merge(ctx context.Context, api *control, layer string) error {
+	header := http.Header{"Accept": {"application/x-ndjson"}}
+	body, err := api.openWith(ctx, http.MethodPost, "/layers/"+url.PathEscape(layer)+"/merge", nil, header)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	p := progress{out: a.err, terminal: isTerminal(a.err)}
+	defer p.end()
+	var copied int64
+	for lines := json.NewDecoder(body); ; {
+		var f mergeFrame
+		if err := lines.Decode(&f); err != nil {
+			return errors.Join(ctx.Err(), fmt.Errorf("session %s broke off: the layers are as they were, unless it was at the last step", api.id))
+		}
+		switch {
+		case f.End != nil && f.End.Error != nil:
+			return fmt.Errorf("session %s: %s", api.id, f.End.Error.Detail)
+		case f.End != nil:
+			if a.json {
+				return printJSON(a.out, map[string]any{"event": "merged", "layer": layer, "copied_bytes": copied})
+			}
+			return nil
+		case f.Progress == nil:
+		default:
+			copied = f.Progress.Done
+			if a.json && !a.quiet {
+				if err := printJSON(a.out, map[string]any{"event": "progress", "layer": layer, "done_bytes": copied, "total_bytes": f.Progress.Total}); err != nil {
+					return err
+				}
+			} else if !a.quiet && !a.json {
+				p.transient(fmt.Sprintf("merged %s of %s", size(copied), size(f.Progress.Total)))
+			}
+		}
 	}
 }
 

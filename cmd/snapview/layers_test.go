@@ -147,7 +147,10 @@ func TestLayersAreListedMergedAndDiscarded(t *testing.T) {
 			t.Errorf("%s %s: %d %s, want %q", c.what, c.layer, code, errs, c.why)
 		}
 	}
-	must(t, state, "layers", "merge", two)
+	out := must(t, state, "--json", "layers", "merge", two)
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) < 2 || !strings.Contains(lines[0], `"done_bytes":0`) || !strings.Contains(lines[len(lines)-1], `"merged"`) {
+		t.Errorf("the merge tells %s", out)
+	}
 	if list := layersOf(t, state); len(list) != 2 || list[0].ID != two || list[0].Parent != "" {
 		t.Errorf("after the merge %+v", list)
 	}
