@@ -86,8 +86,14 @@ var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout",
 
 func sourcesImportEachOther(from, to string) bool {
 	from, to = strings.TrimPrefix(from, module), strings.TrimPrefix(to, module)
-	if from == "snapshot/sources" || strings.HasPrefix(from, "snapshot/snapshottest") || strings.HasPrefix(to, from+"/") {
+	if from == "snapshot/sources" || strings.HasPrefix(from, "snapshot/snapshottest") || sourceOf(from) == sourceOf(to) {
 		return false
 	}
 	return !slices.Contains(sourceHelpers, to)
+}
+
+// sourceOf is the folder of the source that a package belongs to.
+func sourceOf(path string) string {
+	elems := strings.SplitN(path, "/", 3)
+	return strings.Join(elems[:min(2, len(elems))], "/")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/directory"
+	"github.com/snapview/snapview/snapshot/kloset"
 	"github.com/snapview/snapview/snapshot/tarball"
 	"github.com/snapview/snapview/snapshot/tarfolder"
 )
@@ -118,6 +119,9 @@ func allPlain(dir string) bool {
 }
 
 func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	if isKloset(ref) {
+		return kloset.Open(ctx, ref, opts)
+	}
 	s, err := openPlain(ctx, ref, opts)
 	if err != nil {
 		return nil, err
@@ -174,7 +178,7 @@ func storeKind(ref string, list []os.DirEntry) string {
 	case names["backup.info"] && exists("*/backup.manifest"):
 		return "a stanza of a pgBackRest repository" + later
 	case names["CONFIG"] && (names["packfiles"] || names["states"]):
-		return "a Plakar Kloset store" + later
+		return "what is left of a Plakar Kloset store: it has no folder states, or CONFIG is no file"
 	case names["config"] && names["snapshots"] && names["keys"] && names["data"]:
 		return "a restic repository" + later
 	case names["config"] && names["data"] && names["README"]:
@@ -205,8 +209,7 @@ type magic struct {
 var magics = []magic{
 	{0, "PGDMP", "a logical dump (pg_dump -Fc): it has no data files; restore it with pg_restore"},
 	{0, "--\n-- PostgreSQL database", "a logical dump in SQL: restore it with psql"},
-	{0, "_PLATAR_", "a Plakar archive (.ptar), a kind that this build does not open yet"},
-	{0, "_KLOSET_", "a Plakar archive (.ptar), a kind that this build does not open yet"},
+	{0, "_KLOSET_", "one file of a Plakar Kloset store: open the store's folder"},
 	{0, "QFI\xfb", "a qcow2 disk image, a kind that this build does not open yet: attach it with qemu-nbd --read-only and open the mounted data directory"},
 	{0, "XFSB", "an image of an XFS file system: mount it read-only and open the data directory"},
 	{1080, "\x53\xef", "an image of an ext4 file system: mount it read-only and open the data directory"},
@@ -233,6 +236,9 @@ func openFile(ctx context.Context, ref string, opts snapshot.Options) (*snapshot
 	head = head[:n]
 	if tarball.IsTar(head) {
 		return tarball.Open(ctx, ref, opts)
+	}
+	if kloset.IsPtar(head) {
+		return kloset.Open(ctx, ref, opts)
 	}
 	if compressed.Codec(head) != "" {
 		return compressed.Open(ctx, ref, opts)
