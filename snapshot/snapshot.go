@@ -56,15 +56,20 @@ type Options struct {
 	// 0 means DefaultMaxOpenFiles.
 	MaxOpenFiles int
 
-	// CacheDir is where indexes of compressed files are kept. Empty means
-	// the user's cache directory. CacheLimit bounds it in bytes; 0 means
-	// DefaultCacheLimit.
+	// CacheDir is where indexes of compressed files are kept, and what was
+	// fetched from object stores. Empty means the user's cache directory.
+	// CacheLimit bounds each of the two in bytes; 0 means DefaultCacheLimit.
 	CacheDir   string
 	CacheLimit int64
 
 	// Progress, if not nil, is called from one goroutine at a time with how
 	// far a pass over the data has come. It must return quickly.
 	Progress func(Progress)
+
+	// Notice, if not nil, is told in words what a reader should know while
+	// the snapshot is open: that its store does not answer and reads wait,
+	// and that it does again. It is called from any goroutine.
+	Notice func(message string)
 }
 
 // Defaults of Options.

@@ -68,17 +68,27 @@ type Store struct {
 // Open returns the store in dir, made if need be; empty means the directory
 // snapview in the user's cache directory. limit is in bytes.
 func Open(dir string, limit int64) (*Store, error) {
-	if dir == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return nil, fmt.Errorf("no directory for the cache of compressed backups: %w", err)
-		}
-		dir = filepath.Join(base, "snapview")
+	dir, err := Dir(dir)
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	return &Store{dir, limit}, nil
+}
+
+// Dir returns dir, or if it is empty the directory snapview in the user's cache
+// directory.
+func Dir(dir string) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no directory for the cache: %w", err)
+	}
+	return filepath.Join(base, "snapview"), nil
 }
 
 func (s *Store) name(k Key) string { return filepath.Join(s.dir, k.String()+suffix) }
@@ -120,7 +130,12 @@ func (s *Store) Create(k Key) (*Writer, error) {
 }
 
 // Commit makes the entry visible, evicts others, and returns it for reading.
-func (w *Writer) Commit() (*os.File, error) {
+func (w *Writer) Commit() (*os.File, error) { return w.CommitAs(w.key) }
+
+// CommitAs is Commit under another key than the entry was created with, for
+// what turned out to be less than was meant to be made.
+func (w *Writer) CommitAs(k Key) (*os.File, error) {
+	w.key = k
 	if err := errors.Join(w.Sync(), os.Rename(w.Name(), w.store.name(w.key))); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}

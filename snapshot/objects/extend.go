@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 )
@@ -21,6 +22,15 @@ type Ranged interface {
 	// will have, as far as the store can: what it calls the version, with
 	// size and time. It is empty if the store tells nothing.
 	Tag() string
+}
+
+// Versioned is what objects are whose content can be told from any other
+// without reading it, wherever it is kept: what is computed from one can be
+// kept under its name.
+type Versioned interface {
+	// Version returns a hash that only this content has; ok is false if
+	// the store tells too little for that.
+	Version() (v [sha256.Size]byte, ok bool)
 }
 
 // passing marks an error that may be gone when the same thing is asked again.

@@ -20,7 +20,8 @@ import (
 	"github.com/snapview/snapview/snapshot/tarfolder"
 )
 
-// Open opens the backup at ref, a path on this host. A snapshot of a store that
+// Open opens the backup at ref, a path on this host or an address,
+// s3://bucket/key or https://host/path. A snapshot of a store that
 // holds several is named after the path, as in "/repo#20261120-010203F" or
 // "/repo#latest".
 //
@@ -28,8 +29,8 @@ import (
 // host's (fs.ErrNotExist, fs.ErrPermission). A snapshot that preflight refuses
 // is returned without an error: ask Snapshot.Err before using it.
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	if scheme, _, ok := strings.Cut(ref, "://"); ok && !strings.Contains(scheme, "/") {
-		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: this build opens paths of this host, not %s:// addresses; mount the store (rclone, s3fs) or copy the backup here", ref, scheme)
+	if isAddress(ref) {
+		return openRemote(ctx, ref, opts)
 	}
 	ref, selected := SplitRef(ref)
 	if selected != "" {

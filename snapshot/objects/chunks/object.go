@@ -19,20 +19,23 @@ type object struct {
 	name    string         // for errors
 	size    int64
 	disk    *disk // nil: not kept on disk
+	tagged  bool  // version is the content's, not only this object's
 	version [sha256.Size]byte
 	id      int64
 	streams streams
 }
 
-var _ objects.Object = (*object)(nil)
+var (
+	_ objects.Object    = (*object)(nil)
+	_ objects.Versioned = (*object)(nil)
+)
 
 func (o *object) Size() int64        { return o.size }
 func (o *object) Changed() time.Time { return o.in.Changed() }
 func (o *object) String() string     { return o.name }
 
-// Version tells this content from any other, in hexadecimal digits; ok is
-// false if the store tells too little for that.
-func (o *object) Version() (version [sha256.Size]byte, ok bool) { return o.version, o.disk != nil }
+// Version implements objects.Versioned.
+func (o *object) Version() (version [sha256.Size]byte, ok bool) { return o.version, o.tagged }
 
 // length returns the size of chunk n.
 func (o *object) length(n int64) int { return int(min(chunkSize, o.size-n*chunkSize)) }

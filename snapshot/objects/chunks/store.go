@@ -177,10 +177,10 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 	if n, ok := in.(fmt.Stringer); ok {
 		o.name = n.String()
 	}
-	o.disk = s.disk
-	if tag == "" {
-		o.disk = nil // another version could not be told from this one
-		tag = fmt.Sprintf("%p", o)
+	if tag != "" {
+		o.disk, o.tagged = s.disk, true
+	} else {
+		tag = fmt.Sprintf("%p", o) // another version could not be told from this one
 	}
 	o.version = sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%d\x00%s", s.identity(), name, o.size, tag))
 	s.mu.Lock()
