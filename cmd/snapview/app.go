@@ -29,7 +29,9 @@ REF is a backup as it lies on disk, recognised by what it holds:
   - a folder of pg_basebackup -Ft: base.tar, <oid>.tar, pg_wal.tar
   - one tar, as pg_basebackup -D - -Ft -X fetch writes it
   - either of the two compressed: gzip, lz4, zstd, bzip2, xz
-  - the last of a chain of PostgreSQL 17's incremental backups`
+  - the last of a chain of PostgreSQL 17's incremental backups
+  - a Plakar Kloset, a folder or a .ptar, encrypted or not; REF#SNAPSHOT names
+    one of its snapshots`
 
 const examples = `  # look inside: prints a URL for the browser and a line for psql
   snapview open /backups/2026-11-20
@@ -38,7 +40,10 @@ const examples = `  # look inside: prints a URL for the browser and a line for p
   snapview query /backups/2026-11-20 --db shop "select count(*) from orders"
 
   # will it open, what is in it, what will be changed for that?
-  snapview inspect /backups/base.tar`
+  snapview inspect /backups/base.tar
+
+  # a restore test for cron and CI: recovers it, checks every page and index
+  snapview verify /backups/2026-11-20 --junit report.xml`
 
 // root is the command line as a whole.
 func (a *app) root() *cobra.Command {
@@ -74,7 +79,7 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.nbdCommand())
+	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.verifyCommand(), a.nbdCommand())
 	add(groupSession, a.sessionsCommand(), a.psqlCommand(), a.growthCommand(), a.limitCommand(),
 		a.checkpointCommand(), a.checkpointsCommand(), a.layersCommand(), a.forkCommand(), a.exportCommand(), a.closeCommand())
 	add(groupHost, a.doctorCommand(), a.gcCommand(), a.versionCommand())

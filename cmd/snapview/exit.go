@@ -26,6 +26,8 @@ const (
 	exitPostgres    = 6
 	exitQuery       = 7
 	exitNoSession   = 8
+	exitPassphrase  = 9
+	exitCheck       = 9
 	exitInterrupted = 130
 )
 
@@ -38,6 +40,8 @@ const exitCodes = `  0    it worked
   6    PostgreSQL did not start, or died
   7    the server refused the query, or the query failed
   8    there is no such session
+  9    the backup opened, but a check failed (snapview verify)
+  9    the backup is encrypted, and its passphrase is missing or wrong
   130  interrupted (Ctrl-C, SIGTERM); everything was torn down`
 
 // exitCodesTopic is a help page: snapview help exit-codes.
@@ -63,6 +67,7 @@ func (e queryError) Unwrap() error { return e.error }
 func exitCode(ctx context.Context, err error) int {
 	var usage usageError
 	var query queryError
+	var check checkError
 	var start *pgrunner.StartError
 	switch {
 	case errors.As(err, &usage):
@@ -71,12 +76,16 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.As(err, &query):
 		return exitQuery
+	case errors.As(err, &check):
+		return exitCheck
 	case errors.Is(err, session.ErrNoSession):
 		return exitNoSession
 	case errors.Is(err, snapshot.ErrUnsafe), errors.Is(err, pgrunner.ErrUnsafe):
 		return exitUnsafe
+	case errors.Is(err, snapshot.ErrPassphrase):
+		return exitPassphrase
 	case errors.Is(err, snapshot.ErrNotABackup), errors.Is(err, snapshot.ErrUnsupported), errors.Is(err, snapshot.ErrDamaged),
-		errors.Is(err, snapshot.ErrPassphrase), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return exitBadRef
 	case errors.Is(err, attach.ErrUnsupported), errors.Is(err, pgrunner.ErrNoRunner), errors.Is(err, pgrunner.ErrNeedsRoot):
 		return exitHost

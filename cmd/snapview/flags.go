@@ -32,6 +32,7 @@ type openFlags struct {
 	walDir      string
 	root        string
 	cacheDir    string
+	passphrase  passphraseAsker
 	verbose     bool
 }
 
@@ -42,18 +43,25 @@ func (f *openFlags) backupFlags(c *cobra.Command) {
 	flags.StringVar(&f.walDir, "wal-dir", "", "take the write-ahead log from this directory, if the backup's own lies elsewhere")
 	flags.StringVar(&f.root, "root", "", "the data directory's path inside REF, where there are several")
 	flags.StringVar(&f.cacheDir, "cache-dir", "", "where compressed backups are made seekable (default $SNAPVIEW_CACHE_DIR, or the user's cache directory)")
+	flags.StringVar(&f.passphrase.file, "passphrase-file", "", "file with the passphrase of an encrypted backup (default $SNAPVIEW_PASSPHRASE, or asked for at a terminal)")
+	f.passphrase.command = c
 	flags.BoolVar(&f.unsafe, "assume-crash-consistent", false, "the data directory is a snapshot of one instant (ZFS, LVM, EBS): open it without a backup_label")
 }
 
 // serverFlags adds the flags that say how it is shown.
 func (f *openFlags) serverFlags(c *cobra.Command) {
+	f.runnerFlags(c)
+	c.Flags().BoolVar(&f.writable, "writable", false, "a scratch server that takes writes, into the overlay only")
+}
+
+// runnerFlags adds the flags that say what the server runs on.
+func (f *openFlags) runnerFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.runner, "runner", "auto", "what runs PostgreSQL: auto, docker or local")
 	flags.StringVar(&f.image, "image", "", "container image (default postgres:<major>)")
 	flags.Var(&f.memory, "memory", "limit of the server's memory")
 	flags.StringVar(&f.attach, "attach", "auto", "how the kernel gets the disk: auto, nbd or fuse")
 	flags.Var(&f.maxOverlay, "max-overlay", "hold writes when the overlay has this many bytes")
-	flags.BoolVar(&f.writable, "writable", false, "a scratch server that takes writes, into the overlay only")
 	complete(c, "runner", "auto", "docker", "local")
 	complete(c, "attach", "auto", "nbd", "fuse")
 }
@@ -97,7 +105,7 @@ func (a *app) options(ref string, f *openFlags) (session.Options, error) {
 func (f *openFlags) snapshotOptions() (snapshot.Options, error) {
 	opts := snapshot.Options{
 		AssumeCrashConsistent: f.unsafe, Tablespaces: map[uint32]string{},
-		WALDir: f.walDir, Root: f.root, CacheDir: f.cacheDir,
+		WALDir: f.walDir, Root: f.root, CacheDir: f.cacheDir, Passphrase: f.passphrase.ask,
 	}
 	if opts.CacheDir == "" {
 		opts.CacheDir = os.Getenv("SNAPVIEW_CACHE_DIR")

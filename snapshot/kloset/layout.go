@@ -45,7 +45,7 @@ func (l *layout) snapshot(ctx context.Context, h *header) error {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 		if err = l.source(ctx); err == nil {
-			note(l.draft, snapshot.OK, "snapshot %s", h)
+			note(l.draft, snapshot.OK, "%s", h)
 		}
 		if !errors.Is(err, errNone) {
 			break

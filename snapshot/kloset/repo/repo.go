@@ -105,7 +105,23 @@ func open(ctx context.Context, name string, l layout, opts Options) (*Repo, erro
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	r := &Repo{name: name, layout: l, index: state.NewIndex()}
-	if err := r.configure(raw, opts); err != nil {
+	if r.Config, err = parseConfig(raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var key []byte
+	if r.Config.Encryption != nil {
+		if opts.Passphrase == nil {
+			return nil, snapshot.Errorf(snapshot.ErrPassphrase, "%s is encrypted and needs its passphrase: %s", name, how)
+		}
+		passphrase, err := opts.Passphrase(name)
+		if err != nil {
+			return nil, err // it names the store
+		}
+		if key, err = deriveKey(r.Config.Encryption, passphrase); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if err := r.unlock(raw, key); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err := r.readStates(ctx); err != nil {
@@ -114,50 +130,23 @@ func open(ctx context.Context, name string, l layout, opts Options) (*Repo, erro
 	return r, nil
 }
 
-// configure reads CONFIG and gets the key.
-func (r *Repo) configure(raw []byte, opts Options) error {
-	if _, err := format.ParseHeader(raw, format.TypeConfig); err != nil {
-		return err
-	}
-	if len(raw) < format.HeaderSize+format.FooterSize {
-		return snapshot.Errorf(snapshot.ErrDamaged, "a configuration of %d bytes", len(raw))
-	}
-	// What the MAC is made with stands inside: it is checked after reading.
-	c, err := format.ParseConfig(raw[format.HeaderSize : len(raw)-format.FooterSize])
-	if err != nil {
-		return err
-	}
-	var key []byte
-	if c.Encryption != nil {
-		if key, err = askKey(r.name, c.Encryption, opts); err != nil {
-			return err
-		}
-	}
-	h, err := format.ConfigHash(key)
-	if err != nil {
-		return err
-	}
-	if _, _, err := format.Unwrap(raw, format.TypeConfig, h); err != nil {
-		return err
-	}
-	if r.hasher, err = format.NewHasher(c.Hashing, key, c.Repository); err != nil {
-		return err
-	}
-	r.codec, err = codec.New(c, key)
-	r.Config = c
-	return err
-}
+// how a passphrase is given.
+const how = "give it with --passphrase-file FILE or in SNAPVIEW_PASSPHRASE"
 
-// askKey asks for the passphrase and makes the key from it.
-func askKey(name string, e *format.Encryption, opts Options) ([]byte, error) {
-	const how = "give it with --passphrase-file FILE or in SNAPVIEW_PASSPHRASE"
-	if opts.Passphrase == nil {
-		return nil, snapshot.Errorf(snapshot.ErrPassphrase, "the store is encrypted and needs its passphrase: %s", how)
-	}
-	passphrase, err := opts.Passphrase(name)
-	if err != nil {
+// parseConfig reads CONFIG. What its MAC is made with stands inside: unlock
+// checks it.
+func parseConfig(raw []byte) (*format.Config, error) {
+	if _, err := format.ParseHeader(raw, format.TypeConfig); err != nil {
 		return nil, err
 	}
+	if len(raw) < format.HeaderSize+format.FooterSize {
+		return nil, snapshot.Errorf(snapshot.ErrDamaged, "a configuration of %d bytes", len(raw))
+	}
+	return format.ParseConfig(raw[format.HeaderSize : len(raw)-format.FooterSize])
+}
+
+// deriveKey makes the store's key from the passphrase.
+func deriveKey(e *format.Encryption, passphrase []byte) ([]byte, error) {
 	key, err := codec.DeriveKey(&e.KDF, passphrase)
 	if err != nil {
 		return nil, err
@@ -170,6 +159,23 @@ func askKey(name string, e *format.Encryption, opts Options) ([]byte, error) {
 		return nil, snapshot.Errorf(snapshot.ErrPassphrase, "the passphrase is wrong (or CONFIG is damaged): %s", how)
 	}
 	return key, nil
+}
+
+// unlock checks CONFIG's MAC and makes what reads blobs; key is nil for a store
+// in plain text.
+func (r *Repo) unlock(raw, key []byte) error {
+	h, err := format.ConfigHash(key)
+	if err != nil {
+		return err
+	}
+	if _, _, err := format.Unwrap(raw, format.TypeConfig, h); err != nil {
+		return err
+	}
+	if r.hasher, err = format.NewHasher(r.Config.Hashing, key, r.Config.Repository); err != nil {
+		return err
+	}
+	r.codec, err = codec.New(r.Config, key)
+	return err
 }
 
 // Bounds on the states of a store: an entry of 90 bytes for each blob, about
