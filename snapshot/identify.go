@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Draft is what a source found before the backup's own files were read.
@@ -19,6 +20,7 @@ type Draft struct {
 	Counter     *Counter
 	Tablespaces map[uint32]string // OID to Tablespace.Original
 	Checks      []Check           // the source's own findings
+	Indexes     []Index           // what the source keeps in the cache to read the backup
 
 	// Parts are snapshots that this one reads through; it closes them and
 	// counts what they read as its own.
@@ -27,7 +29,13 @@ type Draft struct {
 	// WAL holds segments and history files that lie outside of the backup
 	// and may complete it, by name. Those that recovery needs are shown in
 	// data/pg_wal; more would carry recovery past the end of the backup.
-	WAL map[string]WALFile
+	WAL     map[string]WALFile
+	WALFrom string // where they lie, for people; empty: Options.WALDir
+
+	// EndLSN and StopTime are where and when the backup ended, if the source
+	// knows.
+	EndLSN   LSN
+	StopTime time.Time
 
 	Closers []io.Closer // closed in reverse by Snapshot.Close
 }
@@ -49,6 +57,7 @@ type reader struct {
 	manifest *Manifest // nil: none; Files is 0 if only its end was read
 	segments map[string]int64
 	extraWAL map[string]WALFile
+	draft    *Draft
 }
 
 // Identify reads what the draft's files say of themselves, runs the preflight
@@ -61,12 +70,12 @@ func Identify(ctx context.Context, d Draft, opts Options) (*Snapshot, error) {
 	}
 	s := &Snapshot{
 		Kind: d.Kind, Ref: d.Ref, Tree: t, tree: t,
-		counter: d.Counter, closers: d.Closers, Checks: d.Checks, parts: d.Parts,
+		counter: d.Counter, closers: d.Closers, Checks: d.Checks, parts: d.Parts, indexes: d.Indexes,
 	}
 	for _, p := range d.Parts {
 		s.closers = append(s.closers, p)
 	}
-	r := &reader{ctx: ctx, opts: opts, s: s, extraWAL: d.WAL}
+	r := &reader{ctx: ctx, opts: opts, s: s, extraWAL: d.WAL, draft: &d}
 	if err := r.identify(d.Tablespaces); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", d.Ref, err), s.Close())
 	}
@@ -88,6 +97,10 @@ func (r *reader) identify(originals map[uint32]string) error {
 	}
 	if err := r.readLabel(id); err != nil {
 		return err
+	}
+	id.EndLSN = max(id.EndLSN, r.draft.EndLSN)
+	if !r.draft.StopTime.IsZero() {
+		id.StopTime = r.draft.StopTime
 	}
 	r.readTablespaces(originals)
 	if err := r.readManifest(id); err != nil {
@@ -276,7 +289,11 @@ func (r *reader) addWAL() {
 		}
 	}
 	sortNodes(r.s.tree.root)
-	r.add(Check{Name: "wal", Outcome: Info, Detail: fmt.Sprintf("%d files taken from %s", added, r.opts.WALDir)})
+	from := r.draft.WALFrom
+	if from == "" {
+		from = r.opts.WALDir
+	}
+	r.add(Check{Name: "wal", Outcome: Info, Detail: fmt.Sprintf("%d files taken from %s", added, from)})
 }
 
 // some lists at most ten of the names.

@@ -163,6 +163,7 @@ type Snapshot struct {
 
 	counter *Counter
 	parts   []*Snapshot // that this one is made of
+	indexes []Index
 	tree    *tree
 	closers []io.Closer
 	once    sync.Once

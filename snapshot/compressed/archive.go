@@ -1,145 +1,244 @@
 package compressed
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/cache"
+	"github.com/snapview/snapview/snapshot/inflate"
+	"github.com/snapview/snapview/snapshot/lz4frame"
 	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/seekable"
+	"github.com/snapview/snapview/snapshot/spans"
+	"github.com/snapview/snapview/snapshot/tarheaders"
 	"github.com/snapview/snapview/snapshot/tarset"
 )
 
 // purpose of entries in the cache; a new format needs a new name.
-const purpose = "snapview compressed tar, seekable zstd, 1"
+const purpose = "snapview compressed tar 2, "
 
-// cachedFrames is how much of each archive is kept decoded in memory: 64
-// frames of 128 KiB.
-const cachedFrames = 64
+const (
+	// cachedFrames is how much of each seekable copy is kept decoded in
+	// memory: 64 frames of 128 KiB.
+	cachedFrames = 64
+	// decodedSpans is how much of all indexed files together is, in bytes.
+	decodedSpans = 64 << 20
+)
 
-// transcoder turns compressed tars into ones that can be read at random.
-type transcoder struct {
-	ctx   context.Context
-	opts  snapshot.Options
-	store *cache.Store
-	draft *snapshot.Draft
+// An opener makes compressed tars readable at random.
+type opener struct {
+	ctx     context.Context
+	opts    snapshot.Options
+	store   *cache.Store
+	draft   *snapshot.Draft
+	decoded *spans.Cache
 
-	compressed int // files that were compressed
+	compressed int      // files that were compressed
+	scanning   []*named // archives whose headers are yet to be scanned
+}
+
+// scanned ends the use of notes of headers. Reading the archives may be done
+// by many goroutines from then on.
+func (t *opener) scanned() {
+	for _, n := range t.scanning {
+		n.headers.Close()
+		n.headers = nil
+	}
+	t.scanning = nil
 }
 
 // archive returns the tar in f, which the codec compressed.
-func (t *transcoder) archive(f objects.Object, name string, c *codec) (tarset.Archive, error) {
-	a := tarset.Archive{Name: name}
-	key, err := cache.FileKey(f, f.Size(), f.Changed(), purpose)
+func (t *opener) archive(f objects.Object, name string, c *codec) (tarset.Archive, error) {
+	key, err := cache.FileKey(f, f.Size(), f.Changed(), purpose+c.what())
 	if err != nil {
-		return a, err
+		return tarset.Archive{}, err
 	}
+	began := time.Now()
+	e := &entry{t: t, f: f, name: name, codec: c, key: key}
 	file, err := t.store.Get(key)
 	if err == nil {
-		if a.Data, a.Size, err = t.open(file, key); err == nil {
+		a, err := e.open(file)
+		if err == nil {
+			e.tell(0)
 			return a, nil
 		}
 		// damaged, or half a disk ago: make it again
 		if err := errors.Join(file.Close(), t.store.Remove(key)); err != nil {
-			return a, err
+			return tarset.Archive{}, err
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return a, err
+		return tarset.Archive{}, err
 	}
-	if file, err = t.build(f, name, c, key); err != nil {
-		return a, err
+	if file, err = e.build(); err != nil {
+		return tarset.Archive{}, err
 	}
-	if a.Data, a.Size, err = t.open(file, key); err != nil {
-		return a, errors.Join(err, file.Close())
+	a, err := e.open(file)
+	if err != nil {
+		return tarset.Archive{}, errors.Join(err, file.Close())
 	}
+	e.tell(time.Since(began))
 	return a, nil
 }
 
-// open makes an archive of an entry of the cache. On success the snapshot
-// closes the file.
-func (t *transcoder) open(file *os.File, key cache.Key) (io.ReaderAt, int64, error) {
+// An entry is what the cache keeps of one file: the index or the copy, and
+// behind it what a scan of the tar reads.
+type entry struct {
+	t     *opener
+	f     objects.Object
+	name  string // of the file, for errors
+	codec *codec
+	key   cache.Key
+
+	about cache.About
+	size  int64 // of the entry
+}
+
+// tell notes in the draft how the file is read.
+func (e *entry) tell(took time.Duration) {
+	e.t.draft.Indexes = append(e.t.draft.Indexes, snapshot.Index{
+		Object: e.name, What: e.codec.what(), ObjectBytes: e.f.Size(), DataBytes: e.about.Data,
+		Bytes: e.size, Made: took > 0, Took: took,
+	})
+}
+
+// open makes an archive of an entry. On success the snapshot closes the file.
+func (e *entry) open(file *os.File) (tarset.Archive, error) {
+	a := tarset.Archive{Name: e.name}
 	info, err := file.Stat()
 	if err != nil {
-		return nil, 0, err
+		return a, err
 	}
-	r, err := seekable.NewReader(file, info.Size(), cachedFrames)
+	about, err := cache.ReadAbout(file, info.Size())
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", file.Name(), err)
+		return a, fmt.Errorf("%s: %w", file.Name(), err)
 	}
-	if !bytes.Equal(r.Tag(), key[:]) {
-		return nil, 0, errors.Join(fmt.Errorf("%s was made from another file", file.Name()), r.Close())
+	if about.Key != e.key.String() || len(about.Parts) != 2 {
+		return a, fmt.Errorf("%s was made from another file", file.Name())
 	}
-	t.draft.Closers = append(t.draft.Closers, file, r)
-	return r, r.Size(), nil
+	var r reader
+	main := io.NewSectionReader(file, 0, about.Parts[0])
+	if e.codec.span != nil {
+		of := spans.File{Data: e.f, Size: e.f.Size(), Codec: e.codec.span}
+		r, err = spans.NewReader(main, main.Size(), of, e.t.decoded)
+	} else {
+		r, err = seekable.NewReader(main, main.Size(), cachedFrames)
+	}
+	if err != nil {
+		return a, fmt.Errorf("%s: %w", file.Name(), err)
+	}
+	data := &named{r: r, name: e.name, cached: file.Name()}
+	data.headers, err = tarheaders.NewReader(io.NewSectionReader(file, about.Parts[0], about.Parts[1]), r)
+	if err != nil {
+		return a, errors.Join(err, r.Close())
+	}
+	e.t.draft.Closers = append(e.t.draft.Closers, file, r)
+	e.t.scanning = append(e.t.scanning, data)
+	a.Data, a.Size = data, r.Size()
+	e.about, e.size = about, info.Size()
+	return a, nil
 }
 
 // build makes the entry in one pass over the file.
-func (t *transcoder) build(f objects.Object, name string, c *codec, key cache.Key) (*os.File, error) {
-	in := &source{ctx: t.ctx, f: f, name: name, progress: t.opts.Progress}
-	d, err := decompress(in, c, name, in.done)
+func (e *entry) build() (*os.File, error) {
+	headers, err := tarheaders.NewRecorder()
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	data := bufio.NewReaderSize(d, seekable.FrameSize)
-	if head, err := data.Peek(512); err != nil || !isTar(head) {
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is compressed with %s, and what is in it is no tar", name, c.name)
-	}
-	w, err := t.store.Create(key)
+	defer headers.Stop()
+	s := &pass{ctx: e.t.ctx, f: e.f, name: e.name, codec: e.codec, progress: e.t.opts.Progress, headers: headers}
+	w, err := e.t.store.Create(e.key)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := seekable.Write(w, data, key[:]); err != nil {
+	about := cache.About{Object: e.name, What: e.codec.what(), Bytes: e.f.Size(), Parts: make([]int64, 2)}
+	if about.Data, about.Parts[0], err = e.main(w, s); err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	notes := headers.Notes()
+	about.Parts[1] = int64(len(notes))
+	if _, err = w.Write(notes); err == nil {
+		err = w.WriteAbout(about)
+	}
+	if err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w.Commit()
 }
 
-func isTar(head []byte) bool {
-	return len(head) >= 512 && bytes.Equal(head[257:262], []byte("ustar"))
+// main writes the index or the copy; it returns the sizes of the data and of
+// what it wrote.
+func (e *entry) main(w *cache.Writer, s *pass) (data, written int64, err error) {
+	if e.codec.span == nil {
+		d, err := s.decode()
+		if err != nil {
+			return 0, 0, err
+		}
+		defer d.r.Close()
+		if data, err = seekable.Write(w, d, e.key[:]); err != nil {
+			return 0, 0, err
+		}
+	} else {
+		walk := func(p *spans.Pipe) error { return e.codec.walk(s, p) }
+		stats, err := spans.Build(w, e.key[:], e.codec.first, walk, s.data)
+		if err != nil {
+			return 0, 0, s.classify(err)
+		}
+		data = stats.Size
+	}
+	if data < tarBlock {
+		return 0, 0, s.noTar()
+	}
+	written, err = w.Seek(0, io.SeekCurrent)
+	return data, written, err
 }
 
-// source reads a file forwards, tells how far it is, and ends when the context
-// does.
-type source struct {
-	ctx      context.Context
-	f        objects.Object
-	name     string
-	progress func(snapshot.Progress)
-	off      int64
-	told     int64
+// reader is what both ways of reading have in common.
+type reader interface {
+	io.ReaderAt
+	Size() int64
+	Close() error
 }
 
-// progressStep is how many compressed bytes lie between two reports.
-const progressStep = 4 << 20
+// named puts the file's name into errors of reading its data.
+type named struct {
+	r      reader
+	name   string
+	cached string // the entry's file
 
-func (s *source) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, hostError{err}
-	}
-	if s.off >= s.f.Size() {
-		return 0, io.EOF
-	}
-	n, err := s.f.ReadAt(p[:min(int64(len(p)), s.f.Size()-s.off)], s.off)
-	s.off += int64(n)
-	if s.progress != nil && (s.off-s.told >= progressStep || s.off == s.f.Size()) {
-		s.told = s.off
-		s.progress(snapshot.Progress{Object: s.name, Done: s.off, Total: s.f.Size()})
-	}
-	if n > 0 || errors.Is(err, io.EOF) {
-		return n, nil
-	}
-	return n, hostError{err}
+	// headers is what a scan of the tar reads, nil once it has been scanned.
+	headers *tarheaders.Reader
 }
 
-func (s *source) done() int64 { return s.off }
+func (n *named) ReadAt(p []byte, off int64) (k int, err error) {
+	if n.headers != nil {
+		k, err = n.headers.ReadAt(p, off)
+	} else {
+		k, err = n.r.ReadAt(p, off)
+	}
+	if err == nil || err == io.EOF { //nolint:errorlint // io.EOF itself is the end
+		return k, err
+	}
+	switch {
+	case errors.Is(err, seekable.ErrDamaged), errors.Is(err, spans.ErrIndex):
+		return k, fmt.Errorf("%s, made of %s: %w: remove it (snapview cache clear)", n.cached, n.name, err)
+	case errors.Is(err, os.ErrClosed):
+		return k, err
+	case errors.Is(err, spans.ErrChanged), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, inflate.ErrCorrupt), errors.Is(err, lz4frame.ErrCorrupt):
+		return k, snapshot.Errorf(snapshot.ErrDamaged, "%s was changed or damaged since it was opened: %w", n.name, err)
+	}
+	return k, fmt.Errorf("%s: %w", n.name, err)
+}
+
+// Prefetch passes the hint on.
+func (n *named) Prefetch(off, length int64) {
+	if p, ok := n.r.(interface{ Prefetch(off, n int64) }); ok {
+		p.Prefetch(off, length)
+	}
+}

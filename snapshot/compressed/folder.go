@@ -25,7 +25,7 @@ func TarName(name string) (role string, ok bool) {
 }
 
 // folder names a folder's files by their roles. Others are none of ours.
-func (t *transcoder) folder(p Place) (set tarset.Set, err error) {
+func (t *opener) folder(p Place) (set tarset.Set, err error) {
 	list, err := p.Store.List(t.ctx, p.Name)
 	if err != nil {
 		return set, err
