@@ -27,7 +27,7 @@ const (
 	exitQuery       = 7
 	exitNoSession   = 8
 	exitPassphrase  = 9
-	exitCheck       = 9
+	exitCheck       = 10
 	exitInterrupted = 130
 )
 
@@ -40,8 +40,8 @@ const exitCodes = `  0    it worked
   6    PostgreSQL did not start, or died
   7    the server refused the query, or the query failed
   8    there is no such session
-  9    the backup opened, but a check failed (snapview verify)
-  9    the backup is encrypted, and its passphrase is missing or wrong
+  10   the backup is encrypted, and its passphrase is missing or wrong
+  10   the backup opened, but a check failed (snapview verify)
   130  interrupted (Ctrl-C, SIGTERM); everything was torn down`
 
 // exitCodesTopic is a help page: snapview help exit-codes.
