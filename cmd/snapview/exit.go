@@ -40,7 +40,7 @@ const exitCodes = `  0    it worked
   6    PostgreSQL did not start, or died
   7    the server refused the query, or the query failed
   8    there is no such session
-  10   the backup is encrypted, and its passphrase is missing or wrong
+  9    the backup is encrypted, and its passphrase is missing or wrong
   10   the backup opened, but a check failed (snapview verify)
   130  interrupted (Ctrl-C, SIGTERM); everything was torn down`
 
