@@ -181,7 +181,7 @@ func TestContract_OracleFails(t *testing.T) {
 // operation that no handler serves, or whose answer is not what it says, fails
 // here.
 func TestContract_EveryOperationAnswers(t *testing.T) {
-	e := newEnv(t)
+	e := newEnv(t, withCatalogue(t))
 	e.session.HasLayers = true
 	var rel struct{ OID uint32 }
 	e.call("GET", shop+"/schemas/shop/relations/customers", nil, 200, &rel)
@@ -201,6 +201,10 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 		e.call("GET", path, nil, 200, nil)
 	}
 	e.call("GET", oid+"/cell?key="+url.QueryEscape(`["9"]`)+"&column=3", nil, 204, nil)
+	e.call("GET", "/catalogue", nil, 200, nil)
+	e.call("POST", "/catalogue/refresh", nil, 200, nil)
+	e.call("GET", "/catalogue/preflight?reference=/backups/2026-11-20", nil, 200, nil)
+	e.call("POST", "/sessions", map[string]any{"reference": "/backups/2026-11-20", "ttlSeconds": 60}, 201, nil)
 	e.call("PUT", "/sessions/demo/limit", map[string]any{"limitBytes": 1 << 30}, 200, nil)
 	e.call("POST", "/sessions/demo/checkpoints", map[string]any{"name": "before"}, 201, nil)
 	e.call("GET", "/sessions/demo/checkpoints", nil, 200, nil)

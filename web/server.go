@@ -20,6 +20,9 @@ type Options struct {
 	// Sessions are what is shown.
 	Sessions Sessions
 
+	// Catalogue is what may be opened from the page; nil means nothing.
+	Catalogue Catalogue
+
 	// Listener is where browsers come in. Without one there is no page and
 	// no login URL, and only ServeControl can be used. The server closes it.
 	Listener net.Listener
@@ -239,7 +242,12 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/version", s.getVersion)
 	g.GET("/openapi.yaml", s.getContract)
 
+	g.GET("/catalogue", s.listCatalogue)
+	g.POST("/catalogue/refresh", s.refreshCatalogue)
+	g.GET("/catalogue/preflight", s.getPreflight)
+
 	g.GET("/sessions", s.listSessions)
+	g.POST("/sessions", s.openSession)
 	g.GET("/sessions/:id", s.getSession)
 	g.DELETE("/sessions/:id", s.closeSession)
 	g.GET("/sessions/:id/snapshot", s.getSnapshot)

@@ -127,9 +127,14 @@ func (s *Server) getSnapshot(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	snapshot.Facts, snapshot.Warnings = notNil(snapshot.Facts), notNil(snapshot.Warnings)
-	snapshot.Changes, snapshot.Settings = notNil(snapshot.Changes), notNil(snapshot.Settings)
-	return c.JSON(http.StatusOK, snapshot)
+	return c.JSON(http.StatusOK, complete(snapshot))
+}
+
+// complete makes the lists of a snapshot that is shown empty rather than null.
+func complete(s Snapshot) Snapshot {
+	s.Facts, s.Warnings = notNil(s.Facts), notNil(s.Warnings)
+	s.Changes, s.Settings = notNil(s.Changes), notNil(s.Settings)
+	return s
 }
 
 // maxBody is more than the longest statement of the contract, escaped.

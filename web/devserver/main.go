@@ -69,7 +69,8 @@ func run(ctx context.Context, listen string, grow, verbose bool) error {
 	}
 	server, err := web.New(web.Options{
 		Sessions: sessions, Listener: l,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Catalogue: &webtest.Catalogue{Sessions: sessions, DSNs: cluster.DSN, OpenTime: 2 * time.Second, Max: 6},
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {
 		return err

@@ -38,6 +38,64 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/catalogue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The snapshots of the stores that this server was told of, the newest first.
+         * @description As of when each store was looked at last; nothing is waited for. A server that was told of no stores (`snapview
+         *     open`) answers 501 `not-supported`.
+         */
+        get: operations["listCatalogue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/catalogue/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look at the stores again; answers when that is done. */
+        post: operations["refreshCatalogue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/catalogue/preflight": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a snapshot of the catalogue is and whether it will open, without opening it.
+         * @description A warning of severity `danger` means that it would be refused.
+         */
+        get: operations["getPreflight"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions": {
         parameters: {
             query?: never;
@@ -48,7 +106,12 @@ export interface paths {
         /** All sessions that this server knows, newest first. */
         get: operations["listSessions"];
         put?: never;
-        post?: never;
+        /**
+         * Open a snapshot of the catalogue.
+         * @description Answers at once with the session as opening; its events tell how that goes. 409 `conflict` when as many sessions
+         *     are open as are allowed, 404 `not-found` for what is not in the catalogue.
+         */
+        post: operations["openSession"];
         delete?: never;
         options?: never;
         head?: never;
@@ -940,6 +1003,80 @@ export interface components {
             backupBytesRead: number;
             holding: boolean;
         };
+        Catalogue: {
+            /** @description Newest first. */
+            items: components["schemas"]["CatalogueEntry"][];
+            stores: components["schemas"]["Store"][];
+            limits: components["schemas"]["OpenLimits"];
+        };
+        /** @description A snapshot as far as its store tells; what it does not tell is absent. */
+        CatalogueEntry: {
+            /** @description What to open it by. */
+            reference: string;
+            /** @description The reference of the store that it is in. */
+            store: string;
+            kind: string;
+            /** @description The store's own name of it. */
+            label: string;
+            /** @description full, incremental, differential and the like. */
+            type?: string;
+            /**
+             * Format: date-time
+             * @description When the backup ended.
+             */
+            time?: string;
+            /**
+             * Format: int64
+             * @description Of the cluster.
+             */
+            bytes?: number;
+            /**
+             * Format: int64
+             * @description In the store.
+             */
+            storedBytes?: number;
+            /** @description Of PostgreSQL. */
+            major?: number;
+            systemIdentifier?: string;
+            /** Format: int64 */
+            timeline?: number;
+            startLSN?: string;
+            stopLSN?: string;
+            /** @description The label of the one that it builds on. */
+            parent?: string;
+            /** @description Why it cannot be opened. */
+            problem?: string;
+        };
+        Store: {
+            reference: string;
+            /**
+             * Format: date-time
+             * @description Absent while it is looked at for the first time.
+             */
+            checkedAt?: string;
+            /** @description How long that took. */
+            ms?: number;
+            snapshots: number;
+            problem?: string;
+            /** @description Folders that could not be looked into, and why. */
+            skipped?: string[];
+        };
+        /** @description What is absent has no limit. */
+        OpenLimits: {
+            /** @description Open at once. */
+            sessions?: number;
+            /**
+             * Format: int64
+             * @description Of one session, and the default.
+             */
+            maxOverlayBytes?: number;
+            /** Format: int64 */
+            maxTTLSeconds?: number;
+            /** Format: int64 */
+            defaultTTLSeconds?: number;
+            /** @description Scratch servers may be opened. */
+            writable: boolean;
+        };
         Overlay: {
             now: components["schemas"]["Sample"];
             stats: components["schemas"]["Stats"];
@@ -1511,6 +1648,74 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listCatalogue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The snapshots, the stores, and what a session may ask for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Catalogue"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    refreshCatalogue: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The catalogue as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Catalogue"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getPreflight: {
+        parameters: {
+            query: {
+                reference: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Identity, checks and settings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     listSessions: {
         parameters: {
             query?: never;
@@ -1529,6 +1734,62 @@ export interface operations {
                     "application/json": {
                         items: components["schemas"]["Session"][];
                     };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    openSession: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Of an item of the catalogue. */
+                    reference: string;
+                    name?: string;
+                    /** @description To begin with. */
+                    database?: string;
+                    /**
+                     * @description A scratch server that takes writes into the overlay.
+                     * @default false
+                     */
+                    writable?: boolean;
+                    /** Format: int64 */
+                    maxOverlayBytes?: number;
+                    /**
+                     * Format: int64
+                     * @description Time to live.
+                     */
+                    ttlSeconds?: number;
+                    /**
+                     * Format: int64
+                     * @description Close after so long without a request.
+                     */
+                    idleSeconds?: number;
+                    /**
+                     * @description The backup is a copy of one instant (a snapshot of the storage) although it has no backup_label.
+                     * @default false
+                     */
+                    assumeCrashConsistent?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The session, opening. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
                 };
             };
             default: components["responses"]["Problem"];
