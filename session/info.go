@@ -7,6 +7,7 @@ import (
 	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/sources"
 )
 
 // Info is a session at one moment.
@@ -43,7 +44,7 @@ func (s *Session) Info() Info {
 	defer s.mu.Unlock()
 	p := &s.parts
 	i := Info{
-		ID: s.id, Ref: s.opts.Ref, State: s.state, Why: s.why, Failure: s.failure,
+		ID: s.id, Ref: sources.Redact(s.opts.Ref), State: s.state, Why: s.why, Failure: s.failure,
 		Opened: s.opened, Ready: s.ready, Writable: s.opts.Writable,
 		Snapshot: p.snapshot, Plan: p.plan, NBDAddr: p.nbdAddr, Name: s.opts.Name,
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/snapview/snapview/nbdserver"
 	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/sources"
 )
 
 // ErrNotReady is returned by what needs a session that is ready.
@@ -95,7 +96,7 @@ func newSession(opts Options, record Record) (*Session, error) {
 		used:    now,
 	}
 	s.log = log.With("session", s.id)
-	record.ID, record.Ref, record.Name = s.id, opts.Ref, opts.Name
+	record.ID, record.Ref, record.Name = s.id, sources.Redact(opts.Ref), opts.Name
 	record.State, record.PID, record.Opened = Opening, os.Getpid(), now
 	if opts.TTL > 0 {
 		record.Expires = now.Add(opts.TTL)

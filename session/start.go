@@ -118,6 +118,10 @@ func (s *Session) identify(ctx context.Context) error {
 	opts.Progress = func(p snapshot.Progress) {
 		s.events.add(Event{Kind: Progress, Phase: Identify, Message: "reading " + p.Object, Done: p.Done, Total: p.Total})
 	}
+	opts.Notice = func(message string) {
+		s.log.Warn(message)
+		s.events.add(Event{Kind: Notice, Message: message})
+	}
 	snap, err := sources.Open(ctx, s.opts.Ref, opts)
 	if err != nil {
 		return err
@@ -182,7 +186,7 @@ func (s *Session) export(ctx context.Context, device block.Reader) error {
 	}
 	if err := server.AddExport(nbdserver.Export{
 		Name:        s.id,
-		Description: "snapview: " + s.opts.Ref,
+		Description: "snapview: " + sources.Redact(s.opts.Ref),
 		Device:      device,
 		ReadOnly:    s.opts.ReadOnly,
 	}); err != nil {

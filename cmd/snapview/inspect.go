@@ -49,6 +49,7 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 	opts.Progress = func(r snapshot.Progress) {
 		p.transient(fmt.Sprintf("reading %s: %s of %s", r.Object, size(r.Done), size(r.Total)))
 	}
+	opts.Notice = func(message string) { fmt.Fprintln(a.err, message) }
 	snap, err := sources.Open(ctx, ref, opts)
 	p.end()
 	if err != nil {
@@ -84,7 +85,7 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 		}
 	}
 	if !a.json {
-		fmt.Fprintf(a.out, "\nit can be opened: snapview open %s\n", ref)
+		fmt.Fprintf(a.out, "\nit can be opened: snapview open %s\n", sources.Redact(ref))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/cache"
 	"github.com/snapview/snapview/snapshot/compressed"
+	"github.com/snapview/snapview/snapshot/kloset"
 	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/objects/chunks"
 	"github.com/snapview/snapview/snapshot/objects/s3"
@@ -45,6 +46,12 @@ type remoteKind struct {
 // remoteKinds are tried in this order.
 var remoteKinds = []remoteKind{
 	{isTars, openTars},
+	{
+		func(r *remote) bool { return r.names["CONFIG"] && r.names["states/"] || kloset.IsPtar(r.head) },
+		func(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {
+			return kloset.OpenStore(ctx, r.ref, kloset.Place{Store: r.store, Name: r.name, Folder: r.folder, Counter: r.counter}, opts)
+		},
+	},
 }
 
 // Redact returns a reference as it may be shown and recorded: without the
