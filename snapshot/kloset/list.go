@@ -11,11 +11,12 @@ import (
 // the snapshots' headers only: what they hold is found out by opening one. The
 // error is of class ErrNotABackup if the store is no Kloset.
 func List(ctx context.Context, store objects.Store, opts snapshot.Options) ([]snapshot.Listing, error) {
-	return ListPlace(ctx, Place{Store: store, Name: ".", Folder: true}, opts)
+	return ListPlace(ctx, store.String(), Place{Store: store, Name: ".", Folder: true}, opts)
 }
 
-// ListPlace lists the snapshots of the Kloset at a place; see List.
-func ListPlace(ctx context.Context, p Place, opts snapshot.Options) ([]snapshot.Listing, error) {
+// ListPlace lists the snapshots of the Kloset at a place, which references are
+// to call ref; see List. The place's store stays open.
+func ListPlace(ctx context.Context, ref string, p Place, opts snapshot.Options) ([]snapshot.Listing, error) {
 	r, err := p.open(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -26,15 +27,15 @@ func ListPlace(ctx context.Context, p Place, opts snapshot.Options) ([]snapshot.
 	}
 	list := make([]snapshot.Listing, len(heads))
 	for i, h := range heads {
-		list[i] = listing(r.Name(), h)
+		list[i] = listing(ref, h)
 	}
 	return list, nil
 }
 
-func listing(store string, h *header) snapshot.Listing {
-	l := snapshot.Listing{Ref: store + "#" + h.id.Short(), Kind: snapshot.KindKloset, Label: h.id.Short()}
+func listing(ref string, h *header) snapshot.Listing {
+	l := snapshot.Listing{Ref: ref + "#" + h.id.Short(), Kind: snapshot.KindKloset, Label: h.id.Short()}
 	if h.err != nil {
-		l.Ref, l.Problem = store+"#"+h.id.String(), h.err.Error()
+		l.Ref, l.Problem = ref+"#"+h.id.String(), h.err.Error()
 		return l
 	}
 	l.Time = h.Time

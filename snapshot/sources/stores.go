@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/kloset"
 	"github.com/snapview/snapview/snapshot/tarball"
 	"github.com/snapview/snapview/snapshot/tarindex"
 )
@@ -42,8 +43,12 @@ func fileAt(path string, head []byte) listFunc {
 // folderStores and fileStores are the kinds of stores that hold several
 // snapshots, or one that only its own source can tell of.
 var (
-	folderStores []folderStore
-	fileStores   []fileStore
+	folderStores = []folderStore{
+		{func(dir string, _ []os.DirEntry) bool { return isKloset(dir) }, listKloset},
+	}
+	fileStores = []fileStore{
+		{func(_ string, head []byte) bool { return kloset.IsPtar(head) }, listKloset},
+	}
 )
 
 type folderStore struct {
