@@ -16,6 +16,10 @@ type sessionView struct {
 	*session.Session
 	house    *house // all sessions of this process
 	database string // to begin with; empty for the server's first
+	owner    string // who opened it through the page; empty where nobody is told apart
+
+	own       bool // the command itself opened it, and closes it
+	forgotten bool // off the list; guarded by house.mu
 }
 
 var _ web.Session = (*sessionView)(nil)
@@ -23,7 +27,7 @@ var _ web.Session = (*sessionView)(nil)
 func (v *sessionView) Info() web.Info {
 	i := v.Session.Info()
 	info := web.Info{
-		ID: i.ID, Name: i.Name, Parent: i.Parent, State: web.State(i.State), Reference: i.Ref,
+		ID: i.ID, Name: i.Name, Owner: v.owner, Parent: i.Parent, State: web.State(i.State), Reference: i.Ref,
 		CreatedAt: i.Opened, Writable: i.Writable, Postgres: i.Version,
 		Attachment: string(i.Method), DefaultDatabase: v.database,
 		Phases: v.phases(), Stats: v.stats(),

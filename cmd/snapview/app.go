@@ -79,7 +79,7 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.verifyCommand(), a.nbdCommand())
+	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.verifyCommand(), a.serveCommand(), a.nbdCommand())
 	add(groupSession, a.sessionsCommand(), a.psqlCommand(), a.growthCommand(), a.limitCommand(),
 		a.checkpointCommand(), a.checkpointsCommand(), a.layersCommand(), a.forkCommand(), a.exportCommand(), a.closeCommand())
 	add(groupHost, a.doctorCommand(), a.gcCommand(), a.versionCommand())

@@ -6,36 +6,46 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/web"
 )
 
-// A house holds the sessions of this process: the one that was opened, and its
-// forks, each of which is closed by itself. The process ends after the last.
+// A house holds the sessions of this process: the one that the command opened,
+// if it did, those that were opened through the page, and forks, each of which
+// is closed by itself.
 type house struct {
 	app   *app
 	ctx   context.Context // of the command
 	pages *pages
 
 	mu     sync.Mutex
-	views  []*sessionView // the first one is the one that was opened
-	closed bool           // no forks any more
-	starts sync.WaitGroup // of forks
+	views  []*sessionView
+	closed bool           // no more sessions
+	starts sync.WaitGroup // of sessions that house.open and house.fork made
 }
 
 var _ web.Sessions = (*house)(nil)
 
+// newHouse returns a house with the session that the command opened, if any.
 func (a *app) newHouse(ctx context.Context, first *session.Session, database string) *house {
 	h := &house{app: a, ctx: ctx}
-	h.views = []*sessionView{{Session: first, house: h, database: database}}
+	if first != nil {
+		h.views = []*sessionView{{Session: first, house: h, database: database, own: true}}
+	}
 	return h
 }
 
-// serve lets the pages answer for the first session, and for forks to come.
+// serve lets the pages answer for the sessions, and for those to come.
 func (h *house) serve(p *pages) error {
 	h.pages = p
-	return p.control(h.views[0].Session)
+	for _, v := range h.all() {
+		if err := p.control(v.Session); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // List implements web.Sessions.
@@ -69,51 +79,124 @@ func (h *house) all() []*sessionView {
 // errClosingDown is for those who come too late.
 var errClosingDown = fmt.Errorf("%w: snapview is closing down", web.ErrConflict)
 
-// fork makes a fork of a session and begins to start it.
-func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOptions) (*sessionView, error) {
+// begin lets a session be made, unless the house closes or has most of them
+// (0: no limit). A call of starts.Done must follow.
+func (h *house) begin(most int) error {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.closed {
-		h.mu.Unlock()
-		return nil, errClosingDown
+		return errClosingDown
+	}
+	if n := h.living(); most > 0 && n >= most {
+		return fmt.Errorf("%w: %d sessions are open, which is as many as are allowed: close one", web.ErrConflict, n)
 	}
 	h.starts.Add(1)
-	h.mu.Unlock()
+	return nil
+}
+
+// living counts sessions that hold something; h.mu is held. One that begin has
+// let in and add has not seen yet is not counted: a burst may overshoot by it,
+// so the catalogue lets one in at a time.
+func (h *house) living() (n int) {
+	for _, v := range h.views {
+		if !v.ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// ended says whether nothing is held any more.
+func (v *sessionView) ended() bool {
+	select {
+	case <-v.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// keepClosed is how long sessions that are closed stay on the list of a process
+// that opens others, and maxClosed how many of them.
+const (
+	keepClosed = time.Hour
+	maxClosed  = 50
+)
+
+// forget takes closed sessions that are old, or too many, off the list; h.mu
+// is held. The session that the command itself opened stays.
+func (h *house) forget() {
+	closed := 0
+	for _, v := range slices.Backward(h.views) { // newest first
+		if v.ended() {
+			if closed++; closed > maxClosed || time.Since(v.Session.Info().Opened) > keepClosed {
+				v.forgotten = !v.own
+			}
+		}
+	}
+	h.views = slices.DeleteFunc(h.views, func(v *sessionView) bool { return v.forgotten })
+}
+
+// open makes a session and begins to start it. Its caller has called begin.
+func (h *house) open(o session.Options, database, owner string) (*sessionView, error) {
+	s, err := session.New(o)
+	if err != nil {
+		h.starts.Done()
+		return nil, err
+	}
+	return h.launch(&sessionView{Session: s, house: h, database: database, owner: owner}, "session")
+}
+
+// fork makes a fork of a session and begins to start it.
+func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOptions) (*sessionView, error) {
+	if err := h.begin(0); err != nil {
+		return nil, err
+	}
 	s, err := parent.Session.Fork(ctx, o)
 	if err != nil {
 		h.starts.Done()
 		return nil, err
 	}
+	return h.launch(&sessionView{Session: s, house: h, database: parent.database, owner: parent.owner}, "fork")
+}
+
+// launch shows a session that was made and starts it beside.
+func (h *house) launch(v *sessionView, kind string) (*sessionView, error) {
+	s := v.Session
 	if err := h.pages.control(s); err != nil {
 		h.starts.Done()
 		return nil, errors.Join(err, closeSession(s))
 	}
-	v := &sessionView{Session: s, house: h, database: parent.database}
 	h.mu.Lock()
+	h.forget()
 	h.views = append(h.views, v)
 	h.mu.Unlock()
 	go func() {
 		defer h.starts.Done()
-		h.app.announce(s, "opening", nil)
+		h.app.announce(s, kind, "opening", nil)
 		err := s.Start(h.ctx)
 		if err != nil {
-			h.app.announce(s, "failed", err)
+			h.app.announce(s, kind, "failed", err)
 			return
 		}
-		h.app.announce(s, "ready", nil)
+		h.app.announce(s, kind, "ready", nil)
 		go func() {
 			<-s.Done()
-			h.app.announce(s, "closed", s.Err())
+			h.app.announce(s, kind, "closed", s.Err())
 		}()
 	}()
 	return v, nil
 }
 
-// announce prints what becomes of a fork on the output of the command that its
-// parent was opened by.
-func (a *app) announce(s *session.Session, state string, err error) {
+// announce prints what becomes of a session that was not opened by the command
+// itself on the command's output.
+func (a *app) announce(s *session.Session, kind, state string, err error) {
 	info := s.Info()
 	if a.json {
-		line := map[string]any{"event": "fork", "id": info.ID, "parent": info.Parent, "fork_state": state}
+		line := map[string]any{"event": kind, "id": info.ID, kind + "_state": state, "ref": info.Ref}
+		if info.Parent != "" {
+			line["parent"] = info.Parent
+		}
 		if err != nil {
 			line["error"] = err.Error()
 		}
@@ -122,11 +205,15 @@ func (a *app) announce(s *session.Session, state string, err error) {
 		}
 		return
 	}
+	of := info.Ref
+	if info.Parent != "" {
+		of = info.Parent
+	}
 	switch {
 	case err != nil:
-		fmt.Fprintf(a.err, "! fork %s of %s %s: %v\n", info.ID, info.Parent, state, err)
+		fmt.Fprintf(a.err, "! %s %s of %s %s: %v\n", kind, info.ID, of, state, err)
 	case !a.quiet:
-		fmt.Fprintf(a.err, "fork %s of %s is %s\n", info.ID, info.Parent, state)
+		fmt.Fprintf(a.err, "%s %s of %s is %s\n", kind, info.ID, of, state)
 	}
 }
 
@@ -136,12 +223,10 @@ func (h *house) untilEmpty(ctx context.Context) error {
 	for {
 		living := false
 		for _, v := range h.all() {
-			select {
-			case <-v.Done():
+			if v.ended() {
 				continue
-			default:
-				living = true
 			}
+			living = true
 			select {
 			case <-v.Done():
 			case <-ctx.Done():
@@ -154,22 +239,32 @@ func (h *house) untilEmpty(ctx context.Context) error {
 	}
 }
 
-// close tears all forks down.
+// close tears every session down, forks before what they came from, but for the
+// one that the command itself opened.
 func (h *house) close() error {
 	h.mu.Lock()
 	h.closed = true
-	forks := slices.Clone(h.views[1:])
 	h.mu.Unlock()
-	errs := make([]error, len(forks))
-	var closing sync.WaitGroup
-	for i, v := range forks {
-		closing.Go(func() { errs[i] = closeSession(v.Session) })
+	var errs []error
+	for _, isFork := range []bool{true, false} {
+		errs = append(errs, h.closeAll(func(v *sessionView) bool { return (v.Session.Info().Parent != "") == isFork }))
 	}
-	closing.Wait()
 	h.starts.Wait()
 	// One that was being made meanwhile.
-	for _, v := range h.all()[1+len(forks):] {
-		errs = append(errs, closeSession(v.Session))
+	errs = append(errs, h.closeAll(func(*sessionView) bool { return true }))
+	return errors.Join(errs...)
+}
+
+// closeAll closes the sessions that the house opened and which says yes to.
+func (h *house) closeAll(which func(*sessionView) bool) error {
+	var closing sync.WaitGroup
+	views := h.all()
+	errs := make([]error, len(views))
+	for i, v := range views {
+		if !v.own && which(v) {
+			closing.Go(func() { errs[i] = closeSession(v.Session) })
+		}
 	}
+	closing.Wait()
 	return errors.Join(errs...)
 }

@@ -100,7 +100,7 @@ func (a *app) verify(ctx context.Context, ref string, f *verifyFlags) error {
 		return err
 	}
 	house := a.newHouse(ctx, s, f.database)
-	pages, err := a.servePages(house, "")
+	pages, err := a.servePages(house, "", nil)
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}

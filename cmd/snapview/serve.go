@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/snapview/snapview/snapshot/sources"
+	"github.com/snapview/snapview/web"
+)
+
+// serveFlags are those of snapview serve alone.
+type serveFlags struct {
+	stores   []string
+	depth    int
+	refresh  time.Duration
+	listen   string
+	sessions int
+	maxTTL   time.Duration
+	writable bool
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	f := &openFlags{}
+	s := &serveFlags{}
+	c := &cobra.Command{
+		Use:   "serve --store DIR...",
+		Short: "Show the backups of some stores on a page, and open them from there",
+		Long: `Serves a page that lists the backups in the stores, kept up to date, and opens
+them from there: what snapview ls lists, snapview open opens. Nothing that is not
+on the list can be opened through the page. Runs until Ctrl-C, which tears down
+every session that is open.
+
+Sessions that are opened from the page end after --ttl, or when nobody has used
+them for --idle.`,
+		Example: `  snapview serve --store /backups --store /var/lib/pgbackrest
+  snapview serve --store /backups --listen 127.0.0.1:8080 --max-sessions 4 --max-overlay 5GiB`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), f, s) },
+	}
+	flags := c.Flags()
+	flags.StringArrayVar(&s.stores, "store", nil, "a folder tree or a store with backups (repeatable)")
+	flags.IntVar(&s.depth, "depth", sources.DefaultDepth, "how many levels of folders to look into")
+	flags.DurationVar(&s.refresh, "refresh", time.Minute, "how often to look at the stores")
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "address of the page; port 0 takes a free one")
+	flags.IntVar(&s.sessions, "max-sessions", 8, "how many sessions may be open; 0 for any number")
+	flags.DurationVar(&f.ttl, "ttl", 8*time.Hour, "close a session after this time, if it was not asked for another; 0 for never")
+	flags.DurationVar(&s.maxTTL, "max-ttl", 0, "the longest time that may be asked for; 0 for any")
+	flags.DurationVar(&f.idle, "idle", 0, "close a session when nobody used it for this time")
+	flags.BoolVar(&s.writable, "allow-writable", false, "let scratch servers be opened, which take writes into the overlay")
+	flags.StringVar(&f.psqlListen, "psql-listen", "127.0.0.1:0", "loopback address for psql and other clients, of each session; empty for none")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log what goes on inside")
+	f.serverFlags(c)
+	f.backupFlags(c)
+	// What one backup needs makes no sense for many.
+	for _, name := range []string{"writable", "tablespace", "wal-dir", "root", "assume-crash-consistent"} {
+		if err := flags.MarkHidden(name); err != nil {
+			panic(err) // the name is misspelt above
+		}
+	}
+	return c
+}
+
+func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
+	if len(s.stores) == 0 {
+		return usageError{errors.New("serve: name at least one --store")}
+	}
+	if s.refresh < time.Second {
+		return usageError{errors.New("serve: --refresh is less than a second")}
+	}
+	if err := needsRoot(); err != nil {
+		return err
+	}
+	opts, err := a.options("", f)
+	if err != nil {
+		return err
+	}
+	h := a.newHouse(ctx, nil, "")
+	limits := web.OpenLimits{
+		Sessions: s.sessions, MaxOverlayBytes: opts.MaxOverlay, Writable: s.writable,
+		MaxTTL: int64(s.maxTTL / time.Second), DefaultTTL: int64(f.ttl / time.Second),
+	}
+	catalogue := newCatalogue(h, s.stores, s.depth, opts, limits)
+	pages, err := a.servePages(h, s.listen, catalogue)
+	if err != nil {
+		return err
+	}
+	looking, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		catalogue.keepUp(looking, s.refresh)
+	}()
+	a.printServing(pages.server.NewLoginURL("/"), s.stores)
+	<-ctx.Done()
+	stop()
+	<-done
+	return errors.Join(ctx.Err(), h.close(), pages.close())
+}
+
+func (a *app) printServing(link string, stores []string) {
+	if a.json {
+		printJSON(a.out, map[string]any{"event": "serving", "url": link, "stores": stores}) //nolint:errcheck // nobody left to tell
+		return
+	}
+	fmt.Fprintf(a.out, "serving the backups in %d stores\n\n  browser  %s\n\nCtrl-C tears down what is open; the backups are never written.\n", len(stores), link)
+}
