@@ -128,7 +128,7 @@ func (r *reader) checkManifestFiles(missing, wrong []string) {
 	}
 	r.add(Check{
 		Name: "manifest", Outcome: Refuse, class: ErrDamaged,
-		Detail: "files that backup_manifest lists are " + strings.Join(parts, "; "),
+		Detail: "of the files that backup_manifest lists: " + strings.Join(parts, "; "),
 		Remedy: "compare with pg_verifybackup; the copy is incomplete or was changed after the backup",
 	})
 }
