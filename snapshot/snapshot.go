@@ -48,6 +48,11 @@ type Options struct {
 	// prefix of one, or "latest", which is also what empty means.
 	Select string
 
+	// Chain names the other backups of the chain that the one to be opened
+	// belongs to, in any order, where they do not lie beside it
+	// (PostgreSQL 17's incremental backups).
+	Chain []string
+
 	// Passphrase gives the passphrase of an encrypted store; what names the
 	// store for a prompt. If it is nil, an encrypted store is ErrPassphrase.
 	Passphrase func(what string) ([]byte, error)

@@ -77,17 +77,13 @@ func (c *combiner) check() error {
 		names = append(names, s.Ref)
 		if i == 0 {
 			if id.IncrementalFromLSN != 0 {
-				return snapshot.Errorf(snapshot.ErrDamaged, "the chain begins with %s, which is no full backup", s.Ref)
+				return snapshot.Errorf(snapshot.ErrDamaged, "the chain begins with %s, which is incremental: the backup that it builds on is missing, one of system %d that starts at %s on timeline %d",
+					s.Ref, id.SystemID, id.IncrementalFromLSN, id.IncrementalFromTLI)
 			}
 			continue
 		}
-		prev := c.chain[i-1].Identity
-		switch {
-		case id.SystemID != prev.SystemID:
-			return snapshot.Errorf(snapshot.ErrDamaged, "%s is of system %d, its predecessor %s of system %d", s.Ref, id.SystemID, c.chain[i-1].Ref, prev.SystemID)
-		case id.IncrementalFromLSN != prev.StartLSN || id.IncrementalFromTLI != prev.Timeline:
-			return snapshot.Errorf(snapshot.ErrDamaged, "%s builds on a backup that starts at %s on timeline %d; %s starts at %s on timeline %d",
-				s.Ref, id.IncrementalFromLSN, id.IncrementalFromTLI, c.chain[i-1].Ref, prev.StartLSN, prev.Timeline)
+		if err := follows(s, c.chain[i-1]); err != nil {
+			return err
 		}
 	}
 	for _, s := range c.chain {
@@ -103,6 +99,24 @@ func (c *combiner) check() error {
 		Name: "chain", Outcome: snapshot.OK,
 		Detail: fmt.Sprintf("%d backups, each the next one's predecessor: %s", len(names), strings.Join(names, ", ")),
 	})
+	return nil
+}
+
+// follows says why s does not build on prev.
+func follows(s, prev *snapshot.Snapshot) error {
+	id, before := s.Identity, prev.Identity
+	switch {
+	case id.SystemID != before.SystemID:
+		return snapshot.Errorf(snapshot.ErrDamaged, "%s is of system %d, %s of system %d: backups of two clusters make no chain", s.Ref, id.SystemID, prev.Ref, before.SystemID)
+	case id.IncrementalFromLSN == 0:
+		return snapshot.Errorf(snapshot.ErrDamaged, "%s is a full backup and builds on none: leave out %s and what is before it, or open that by itself", s.Ref, prev.Ref)
+	case id.IncrementalFromLSN == before.StartLSN && id.IncrementalFromTLI != before.Timeline:
+		return snapshot.Errorf(snapshot.ErrDamaged, "%s builds on a backup on timeline %d; %s starts at the same %s, but on timeline %d",
+			s.Ref, id.IncrementalFromTLI, prev.Ref, before.StartLSN, before.Timeline)
+	case id.IncrementalFromLSN != before.StartLSN:
+		return snapshot.Errorf(snapshot.ErrDamaged, "%s builds on a backup that starts at %s on timeline %d, and the one before it, %s, starts at %s on timeline %d: one of the chain is missing, or one does not belong to it",
+			s.Ref, id.IncrementalFromLSN, id.IncrementalFromTLI, prev.Ref, before.StartLSN, before.Timeline)
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/snapshottest"
+	"github.com/snapview/snapview/snapshot/sources"
 )
 
 // combined returns the hashes that pg_combinebackup's output had, by the
@@ -92,6 +93,101 @@ func TestChain_OfTars(t *testing.T) {
 	s := open(t, filepath.Join(dir, "tars"), snapshot.Options{})
 	defer s.Close()
 	compareCombined(t, s)
+}
+
+// tarred and compressed, each backup in another way.
+func TestChain_OfCompressedTars(t *testing.T) {
+	dir := snapshottest.Unpack(t, "pg17/pg17-incr-chain.tar.zst")
+	for name, program := range map[string]string{"fp-full": "lz4 -q -m --rm -BD", "fp-incr1": "zstd -q --rm", "fp-incr2": "gzip"} {
+		tarred(t, dir, name)
+		args := strings.Fields(program)
+		snapshottest.Tool(t, args[0])
+		for _, tar := range []string{"base.tar", "16384.tar"} {
+			snapshottest.Run(t, filepath.Join(dir, "tars", name), args[0], append(args[1:], tar)...)
+		}
+	}
+	snapshottest.Untouched(t, filepath.Join(dir, "tars"))
+	opts := snapshot.Options{CacheDir: t.TempDir()}
+	for _, ref := range []string{"tars", "tars/fp-incr2"} { // the second from the cache
+		s := open(t, filepath.Join(dir, ref), opts)
+		defer s.Close()
+		compareCombined(t, s)
+		if n := len(s.Indexes()); n != 6 {
+			t.Errorf("%d indexes told, want 6", n)
+		}
+	}
+}
+
+// The backups of a chain named one by one, which lie apart.
+func TestChain_ByList(t *testing.T) {
+	dir := snapshottest.Unpack(t, "pg17/pg17-incr-chain.tar.zst")
+	at := map[string]string{}
+	for _, name := range []string{"fp-full", "fp-incr1", "fp-incr2"} {
+		away := t.TempDir()
+		at[name] = filepath.Join(away, name)
+		must(t, os.Rename(filepath.Join(dir, name), at[name]))
+		must(t, os.Rename(filepath.Join(dir, name+"-ts1"), at[name]+"-ts1"))
+	}
+	list := func(first string, more ...string) (*snapshot.Snapshot, error) {
+		var opts snapshot.Options
+		for _, name := range more {
+			opts.Chain = append(opts.Chain, at[name])
+		}
+		return sources.Open(t.Context(), at[first], opts)
+	}
+	for _, names := range [][]string{{"fp-full", "fp-incr1", "fp-incr2"}, {"fp-incr2", "fp-full", "fp-incr1"}} {
+		s, err := list(names[0], names[1:]...)
+		must(t, err)
+		if s.Ref != at["fp-incr2"] || s.Err() != nil {
+			t.Errorf("%s: %v", s.Ref, s.Err())
+		}
+		compareCombined(t, s)
+		must(t, s.Close())
+	}
+	label := func(name, old, new string) (restore func()) {
+		file := filepath.Join(at[name], "backup_label")
+		b, err := os.ReadFile(file)
+		must(t, err)
+		must(t, os.WriteFile(file, []byte(strings.Replace(string(b), old, new, 1)), 0o600))
+		return func() { must(t, os.WriteFile(file, b, 0o600)) }
+	}
+	for name, c := range map[string]struct {
+		names  []string
+		change func() func()
+		want   string
+	}{
+		"no full one":       {[]string{"fp-incr1", "fp-incr2"}, nil, "is missing"},
+		"one left out":      {[]string{"fp-full", "fp-incr2"}, nil, "one of the chain is missing"},
+		"another timeline":  {[]string{"fp-full", "fp-incr1"}, func() func() { return label("fp-full", "START TIMELINE: 1", "START TIMELINE: 2") }, "on timeline 2"},
+		"the same twice":    {[]string{"fp-full", "fp-incr1", "fp-incr1"}, nil, "does not belong to it"},
+		"two full ones":     {[]string{"fp-full", "fp-full"}, nil, "builds on none"},
+		"one that is none":  {[]string{"fp-full", "fp-incr1-ts1"}, nil, "neither a data directory"},
+		"of another system": {[]string{"fp-full", "fp-incr1"}, func() func() { return control(t, at["fp-full"]) }, "two clusters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at["fp-incr1-ts1"] = at["fp-incr1"] + "-ts1"
+			if c.change != nil {
+				defer c.change()()
+			}
+			s, err := list(c.names[0], c.names[1:]...)
+			if err == nil {
+				must(t, s.Close())
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("err = %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// control puts another system's pg_control in place.
+func control(t testing.TB, dir string) (restore func()) {
+	t.Helper()
+	file := filepath.Join(dir, "global", "pg_control")
+	b, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.WriteFile(file, snapshottest.Control(6), 0o600))
+	return func() { must(t, os.WriteFile(file, b, 0o600)) }
 }
 
 func TestChain_Refuses(t *testing.T) {

@@ -29,6 +29,10 @@ import (
 // host's (fs.ErrNotExist, fs.ErrPermission). A snapshot that preflight refuses
 // is returned without an error: ask Snapshot.Err before using it.
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	if more := opts.Chain; len(more) > 0 {
+		opts.Chain = nil
+		return openList(ctx, append([]string{ref}, more...), opts)
+	}
 	if isAddress(ref) {
 		return openRemote(ctx, ref, opts)
 	}
@@ -46,7 +50,11 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 	if !info.Mode().IsRegular() {
 		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is neither a file nor a directory", ref)
 	}
-	return openFile(ctx, ref, opts)
+	s, err := openFile(ctx, ref, opts)
+	if err == nil && s.Identity.IncrementalFromLSN != 0 {
+		return openChain(ctx, s, opts)
+	}
+	return s, err
 }
 
 // SplitRef takes a reference apart into the place and the name of a snapshot in

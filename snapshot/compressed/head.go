@@ -1,0 +1,46 @@
+package compressed
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/pierrec/lz4/v4"
+)
+
+// Head returns the first bytes of what a file holds, at most n, decompressed
+// if they are compressed. Nothing is kept.
+func Head(f io.Reader, n int) ([]byte, error) {
+	start := make([]byte, 16)
+	k, err := io.ReadFull(f, start)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	r := io.MultiReader(bytes.NewReader(start[:k]), f)
+	if c := find(start[:k]); c != nil {
+		d, err := c.stream(r)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		r = d
+	}
+	head := make([]byte, n)
+	k, err = io.ReadFull(r, head)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil // shorter, or cut short: what there is
+	}
+	return head[:k], err
+}
+
+// stream decompresses forwards, for codecs with spans too.
+func (c *codec) stream(r io.Reader) (io.ReadCloser, error) {
+	switch c.name {
+	case "gzip":
+		return gzip.NewReader(r)
+	case "lz4":
+		return io.NopCloser(lz4.NewReader(r)), nil
+	}
+	return c.open(r)
+}
