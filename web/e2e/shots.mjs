@@ -21,6 +21,13 @@ const { items: relations } = await (await page.request.get(`${api}/databases/${d
 const big = relations[0];
 const base = `${origin}/s/${session.id}`;
 const table = `${base}/db/${db}/t/${big.schema}/${big.name}`;
+// A checkpoint of that name, made if it is not there.
+async function checkpoint(name) {
+  const { items } = await (await page.request.get(api + '/layers')).json();
+  const known = items.find((l) => l.name === name);
+  if (known) return known.id;
+  return (await (await page.request.post(api + '/checkpoints', { headers: { 'X-Snapview': '1' }, data: { name } })).json()).id;
+}
 const views = {
   home: () => page.goto(base),
   database: () => page.goto(`${base}/db/${db}`),
@@ -59,6 +66,13 @@ const views = {
     await page.locator('.u-over').waitFor();
   },
   'overlay-file': () => page.goto(base + '/overlay?by=file'),
+  'overlay-span': async () => {
+    await page.goto(`${base}/overlay?since=${await checkpoint('first')}&until=${await checkpoint('before the migration')}`);
+    await page.getByText('Checkpoint by checkpoint').click();
+  },
+  limit: () => page.goto(base + '/overlay?ask=limit'),
+  layers: async () => page.goto(`${base}/layers?layer=${await checkpoint('before the migration')}`),
+  ...Object.fromEntries(['checkpoint', 'fork', 'export', 'merge', 'discard'].map((ask) => [`layers-${ask}`, async () => page.goto(`${base}/layers?layer=${await checkpoint('before the migration')}&ask=${ask}`)])),
   palette: async () => {
     await page.goto(base);
     await page.getByRole('heading', { level: 1 }).waitFor();

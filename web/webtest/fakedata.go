@@ -89,8 +89,9 @@ func (s *Session) SetLimit(_ context.Context, bytes int64) error {
 	}
 	s.info.Stats.LimitBytes = bytes
 	st := &s.info.Stats
-	if st.Holding = bytes > 0 && st.OverlayBytes >= bytes; !st.Holding {
-		st.HoldingWhy, st.HoldingReason = "", ""
+	st.HoldingWhy, st.HoldingReason = "", ""
+	if st.Holding = bytes > 0 && st.OverlayBytes >= bytes; st.Holding {
+		st.HoldingWhy, st.HoldingReason = "The overlay has reached its limit.", "quota"
 	}
 	sample := s.sampleLocked()
 	s.emitLocked(web.Event{Type: web.EventHold, Sample: &sample, Message: "the limit was changed"})

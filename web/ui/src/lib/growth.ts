@@ -6,16 +6,18 @@ import type { Growth } from './api/client';
 export const causes: Record<string, { name: string; why: string }> = {
   data: { name: 'Table data', why: 'Pages of tables that were written: by you, or by recovery.' },
   index: { name: 'Index data', why: 'Pages of indexes that were written.' },
-  'visibility-map': { name: 'Visibility map', why: 'Which pages hold only rows that everybody sees.' },
-  'free-space-map': { name: 'Free space map', why: 'Where tables have room.' },
+  catalog: { name: 'System catalogues', why: 'What the server knows about its own objects; hint bits on its rows.' },
+  'visibility-map': { name: 'Visibility maps', why: 'Which pages hold only rows that everybody sees.' },
+  'free-space-map': { name: 'Free space maps', why: 'Where tables have room.' },
   wal: { name: 'Write-ahead log', why: 'Segments that recovery and the server wrote.' },
+  transaction: { name: 'Transaction status', why: 'Commit status and subtransactions.' },
   temporary: { name: 'Temporary files', why: 'Sorts and hashes that did not fit in memory; they go away with their query.' },
   statistics: { name: 'Statistics', why: 'What the server counts about its tables.' },
-  control: { name: 'Control file', why: 'pg_control: the state of the cluster.' },
+  control: { name: 'Control files', why: 'pg_control and maps of files: the state of the cluster.' },
   configuration: { name: 'Configuration', why: 'Our own settings instead of those of the source host.' },
-  metadata: { name: 'File-system metadata', why: 'Inodes, bitmaps and directories of the virtual disk.' },
+  directories: { name: 'Directories', why: 'Lists of files of the virtual disk.' },
+  metadata: { name: 'File-system metadata', why: 'Inodes, bitmaps and extent trees of the virtual disk.' },
   log: { name: 'Server log', why: "PostgreSQL's own log." },
-  transaction: { name: 'Transaction status', why: 'Commit status and subtransactions.' },
   'hint-bits': { name: 'Hint bits', why: 'Marks that reading leaves on rows.' },
   free: { name: 'Files that are gone', why: 'Still held, although no file uses it any more.' },
   other: { name: 'Other', why: 'Everything else.' },
@@ -27,7 +29,8 @@ export function causeName(cause: string): string {
 
 // The colours by cause, fixed so that each keeps its own.
 const hues: Record<string, number> = {
-  data: 0, index: 1, wal: 2, metadata: 3, 'visibility-map': 4, 'free-space-map': 4, statistics: 5, free: 5, temporary: 6, 'hint-bits': 6, control: 7, configuration: 7, transaction: 7,
+  data: 0, index: 1, wal: 2, metadata: 3, directories: 3, other: 3, 'visibility-map': 4, 'free-space-map': 4, catalog: 5, temporary: 6, free: 6, 'hint-bits': 6,
+  control: 7, configuration: 7, transaction: 7, statistics: 7, log: 7,
 };
 
 /** Number of the colour of a cause: the classes h0 to h7 of app.css. */

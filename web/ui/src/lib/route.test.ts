@@ -22,6 +22,9 @@ const routes: Route[] = [
   },
   { view: 'sql', session: 'a1', db: 'shop', q: "select '#?&'\nfrom t" },
   { view: 'overlay', session: 'a1', by: 'file' },
+  { view: 'overlay', session: 'a1', since: '01J&=', until: '01K', ask: 'limit' },
+  { view: 'layers', session: 'a1' },
+  { view: 'layers', session: 'a1', layer: '01J', ask: 'merge' },
   { view: 'end', session: 'a1' },
 ];
 

@@ -19,6 +19,10 @@ export interface Order {
 export type TableTab = 'rows' | 'columns' | 'indexes' | 'constraints' | 'ddl';
 export const tableTabs: TableTab[] = ['rows', 'columns', 'indexes', 'constraints', 'ddl'];
 
+/** What the page of the layers asks about, in a dialog. */
+export const layerAsks = ['checkpoint', 'fork', 'export', 'merge', 'discard'] as const;
+export type LayerAsk = (typeof layerAsks)[number];
+
 export type Route =
   | { view: 'sessions' }
   | { view: 'home'; session: string }
@@ -35,7 +39,8 @@ export type Route =
       row?: string;
     }
   | { view: 'sql'; session: string; db?: string; q?: string }
-  | { view: 'overlay'; session: string; by?: 'relation' | 'file' }
+  | { view: 'overlay'; session: string; by?: 'relation' | 'file'; since?: string; until?: string; ask?: 'limit' }
+  | { view: 'layers'; session: string; layer?: string; ask?: LayerAsk }
   | { view: 'end'; session: string }
   | { view: 'unknown'; path: string };
 
@@ -71,7 +76,16 @@ export function parse(path: string, search = '', hash = ''): Route {
     case 'sql':
       return clean({ view: 'sql', session, db: query.get('db') ?? undefined, q: new URLSearchParams(hash.replace(/^#/, '')).get('q') ?? undefined });
     case 'overlay':
-      return clean({ view: 'overlay', session, by: query.get('by') === 'file' ? 'file' : undefined });
+      return clean({
+        view: 'overlay',
+        session,
+        by: query.get('by') === 'file' ? 'file' : undefined,
+        since: query.get('since') || undefined,
+        until: query.get('until') || undefined,
+        ask: query.get('ask') === 'limit' ? 'limit' : undefined,
+      });
+    case 'layers':
+      return clean({ view: 'layers', session, layer: query.get('layer') || undefined, ask: layerAsks.find((ask) => ask === query.get('ask')) });
     case 'end':
       return { view: 'end', session };
   }
@@ -113,6 +127,14 @@ export function href(route: Route): string {
     case 'overlay':
       path = `/s/${e(route.session)}/overlay`;
       put('by', route.by);
+      put('since', route.since);
+      put('until', route.until);
+      put('ask', route.ask);
+      break;
+    case 'layers':
+      path = `/s/${e(route.session)}/layers`;
+      put('layer', route.layer);
+      put('ask', route.ask);
       break;
     case 'end':
       path = `/s/${e(route.session)}/end`;

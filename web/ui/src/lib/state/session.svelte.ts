@@ -105,12 +105,16 @@ class Current {
     switch (event.type) {
       case 'overlay':
       case 'hold':
-        if (!event.sample) break;
+        if (!event.sample) {
+          if (event.type === 'hold') void this.refresh();
+          break;
+        }
         this.samples = merge(this.samples, [event.sample]);
         if (info && (this.samples.at(-1)?.time ?? '') <= event.sample.time) {
           const { overlayBytes, backupBytesRead, holding } = event.sample;
-          this.info = { ...info, stats: { ...info.stats, overlayBytes, backupBytesRead, holding, holdingWhy: event.message ?? info.stats.holdingWhy } };
+          this.info = { ...info, stats: { ...info.stats, overlayBytes, backupBytesRead, holding } };
         }
+        if (event.type === 'hold') void this.refresh(); // why, and under which limit
         break;
       case 'phase':
         if (info && event.phase) {
