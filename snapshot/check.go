@@ -21,6 +21,11 @@ type Check struct {
 	class error // of a Refuse
 }
 
+// Refusal makes a check that refuses the snapshot with an error of the class.
+func Refusal(class error, name, detail, remedy string) Check {
+	return Check{Name: name, Outcome: Refuse, Detail: detail, Remedy: remedy, class: class}
+}
+
 func (c Check) err() error {
 	class := c.class
 	if class == nil {
