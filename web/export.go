@@ -34,12 +34,14 @@ var exportFormats = map[string]struct{ mediaType, ext, comment string }{
 	"json":   {"application/json", ".json", "# "},
 	"ndjson": {ndjsonMediaType, ".ndjson", "# "},
 	"sql":    {"application/sql", ".sql", "-- "},
+	// Without a comment: a file that breaks off has no footer and is refused.
+	"parquet": {"application/vnd.apache.parquet", ".parquet", ""},
 }
 
 func (r *exportRequest) check() error {
 	switch _, known := exportFormats[r.Format]; {
 	case !known:
-		return badRequest("format must be csv, json, ndjson or sql")
+		return badRequest("format must be csv, json, ndjson, sql or parquet")
 	case (r.SQL == "") == (r.Relation == 0):
 		return badRequest("either sql or relation must be given")
 	case len(r.SQL) > maxStatement:
@@ -200,7 +202,9 @@ func (s *Server) export(c echo.Context, session Session, p *plannedExport) error
 		problem := problemOf(err, p.SQL)
 		message := strings.Join(strings.Fields(problem.Error()), " ")
 		s.log.Warn("export failed", "session", session.Info().ID, "code", problem.Code)
-		_, _ = out.WriteString("\n" + format.comment + "snapview: export failed after " + strconv.FormatInt(run.rows.Load(), 10) + " rows: " + message + "\n")
+		if format.comment != "" {
+			_, _ = out.WriteString("\n" + format.comment + "snapview: export failed after " + strconv.FormatInt(run.rows.Load(), 10) + " rows: " + message + "\n")
+		}
 		h.Set("X-Snapview-Error", strings.Trim(strconv.QuoteToASCII(problem.Code+": "+message), `"`))
 	}
 	_ = out.Flush() // fails when the client is gone: there is nobody to tell
@@ -208,7 +212,9 @@ func (s *Server) export(c echo.Context, session Session, p *plannedExport) error
 	return nil
 }
 
-// A rowWriter writes rows in one format. An error of it is the client's.
+// A rowWriter writes rows in one format. An error of it is the client's, unless
+// it is a Problem: a value that the format cannot hold. One that has formats()
+// gets the values in those of PostgreSQL's formats.
 type rowWriter interface {
 	begin() error
 	row(values [][]byte) error
@@ -219,9 +225,16 @@ func streamRows(ctx context.Context, g *gate, run *running, w rowWriter) error {
 	if err := w.begin(); err != nil {
 		return errClientGone
 	}
-	rr := g.run(ctx)
+	var formats []int16
+	if f, ok := w.(interface{ formats() []int16 }); ok {
+		formats = f.formats()
+	}
+	rr := g.run(ctx, formats...)
 	for rr.NextRow() {
 		if err := w.row(rr.Values()); err != nil {
+			if p := (*Problem)(nil); errors.As(err, &p) {
+				return p
+			}
 			return errClientGone
 		}
 		run.rows.Add(1)

@@ -14,6 +14,8 @@ func newRowWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) row
 		return newCSVWriter(w, p, columns)
 	case "sql":
 		return newInsertWriter(w, p, columns)
+	case "parquet":
+		return newParquetWriter(w, columns)
 	default:
 		return newJSONWriter(w, columns, p.Format == "ndjson")
 	}

@@ -99,6 +99,8 @@ type resultColumn struct {
 	TypeOID  uint32 `json:"typeOID"`
 	Relation uint32 `json:"relation,omitempty"`
 	Number   int    `json:"number,omitempty"`
+
+	modifier int32 // of the type, as pg_attribute.atttypmod; -1 without one
 }
 
 // columns asks PostgreSQL for the names of the types. It must be called before
@@ -122,7 +124,7 @@ func (g *gate) columns(ctx context.Context) ([]resultColumn, error) {
 	for i, f := range g.fields {
 		columns[i] = resultColumn{
 			Name: validText(f.Name), Type: string(result.Rows[i][0]), TypeOID: f.DataTypeOID,
-			Relation: f.TableOID, Number: int(f.TableAttributeNumber),
+			Relation: f.TableOID, Number: int(f.TableAttributeNumber), modifier: f.TypeModifier,
 		}
 	}
 	return columns, nil

@@ -1514,7 +1514,7 @@ export interface components {
             /** @description As in listRows; for a relation. */
             order?: string[];
             /** @enum {string} */
-            format: "csv" | "json" | "ndjson" | "sql";
+            format: "csv" | "json" | "ndjson" | "sql" | "parquet";
             id?: string;
             fileName?: string;
             /**
@@ -1573,6 +1573,7 @@ export interface components {
                 "application/json": unknown;
                 "application/x-ndjson": string;
                 "application/sql": string;
+                "application/vnd.apache.parquet": string;
             };
         };
     };
