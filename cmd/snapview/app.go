@@ -29,7 +29,7 @@ REF is a backup as it lies on disk, recognised by what it holds:
   - a folder of pg_basebackup -Ft: base.tar, <oid>.tar, pg_wal.tar
   - one tar, as pg_basebackup -D - -Ft -X fetch writes it
   - either of the two compressed: gzip, lz4, zstd, bzip2, xz
-  - the last of a chain of PostgreSQL 17's incremental backups
+  - the last of a chain of PostgreSQL 17's incremental backups, or all of them
   - a Plakar Kloset, a folder or a .ptar, encrypted or not; REF#SNAPSHOT names
     one of its snapshots`
 
@@ -79,10 +79,10 @@ func (a *app) root() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.verifyCommand(), a.serveCommand(), a.nbdCommand())
+	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.verifyCommand(), a.serveCommand(), a.nbdCommand(), a.indexCommand())
 	add(groupSession, a.sessionsCommand(), a.psqlCommand(), a.growthCommand(), a.limitCommand(),
 		a.checkpointCommand(), a.checkpointsCommand(), a.layersCommand(), a.forkCommand(), a.exportCommand(), a.closeCommand())
-	add(groupHost, a.doctorCommand(), a.gcCommand(), a.versionCommand())
+	add(groupHost, a.doctorCommand(), a.cacheCommand(), a.gcCommand(), a.versionCommand())
 	root.AddCommand(exitCodesTopic())
 	return root
 }

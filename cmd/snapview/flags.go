@@ -31,7 +31,9 @@ type openFlags struct {
 	tablespaces []string
 	walDir      string
 	root        string
+	chain       []string
 	cacheDir    string
+	cacheLimit  bytesValue
 	passphrase  passphraseAsker
 	verbose     bool
 }
@@ -42,10 +44,19 @@ func (f *openFlags) backupFlags(c *cobra.Command) {
 	flags.StringArrayVar(&f.tablespaces, "tablespace", nil, "where a tablespace's files lie, if not where the backup's link says: `OID=DIR` (repeatable)")
 	flags.StringVar(&f.walDir, "wal-dir", "", "take the write-ahead log from this directory, if the backup's own lies elsewhere")
 	flags.StringVar(&f.root, "root", "", "the data directory's path inside REF, where there are several")
-	flags.StringVar(&f.cacheDir, "cache-dir", "", "where compressed backups are made seekable (default $SNAPVIEW_CACHE_DIR, or the user's cache directory)")
+	flags.StringArrayVar(&f.chain, "chain", nil, "another backup of the chain that `REF`, an incremental one, belongs to, if it does not lie beside it (repeatable)")
+	f.cacheFlags(c)
 	flags.StringVar(&f.passphrase.file, "passphrase-file", "", "file with the passphrase of an encrypted backup (default $SNAPVIEW_PASSPHRASE, or asked for at a terminal)")
 	f.passphrase.command = c
 	flags.BoolVar(&f.unsafe, "assume-crash-consistent", false, "the data directory is a snapshot of one instant (ZFS, LVM, EBS): open it without a backup_label")
+}
+
+// cacheFlags adds the flags that say where indexes and copies are kept.
+func (f *openFlags) cacheFlags(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.cacheDir, "cache-dir", "", "where indexes of compressed backups and parts of remote ones are kept (default $SNAPVIEW_CACHE_DIR, or the user's cache directory)")
+	f.cacheLimit = snapshot.DefaultCacheLimit
+	flags.Var(&f.cacheLimit, "cache-limit", "how much of each is kept; what was used least recently goes")
 }
 
 // serverFlags adds the flags that say how it is shown.
@@ -105,7 +116,7 @@ func (a *app) options(ref string, f *openFlags) (session.Options, error) {
 func (f *openFlags) snapshotOptions() (snapshot.Options, error) {
 	opts := snapshot.Options{
 		AssumeCrashConsistent: f.unsafe, Tablespaces: map[uint32]string{},
-		WALDir: f.walDir, Root: f.root, CacheDir: f.cacheDir, Passphrase: f.passphrase.ask,
+		WALDir: f.walDir, Root: f.root, CacheDir: f.cacheDir, CacheLimit: int64(f.cacheLimit), Chain: f.chain, Passphrase: f.passphrase.ask,
 	}
 	if opts.CacheDir == "" {
 		opts.CacheDir = os.Getenv("SNAPVIEW_CACHE_DIR")

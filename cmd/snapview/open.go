@@ -24,19 +24,24 @@ func (a *app) openCommand() *cobra.Command {
 	f := &openFlags{}
 	var listen, database string
 	c := &cobra.Command{
-		Use:   "open REF",
+		Use:   "open REF...",
 		Short: "Open a backup and look inside: browser, SQL, psql",
 		Long: `Opens a backup and serves it until Ctrl-C, which tears everything down.
 
 It prints a URL for the browser, whose token works once, and a line for psql.
 The server behind them is a frozen hot standby: nobody can write to it. Nothing
-is restored and the backup is only read.`,
+is restored and the backup is only read.
+
+Several REFs are the backups of one chain, a full one and the incremental ones
+that build on it, in any order. Where they lie side by side the last is enough.`,
 		Example: `  snapview open /backups/2026-11-20
+  snapview open /full/monday /incremental/tuesday /incremental/wednesday
   snapview open base.tar --db shop --max-overlay 5GiB --ttl 2h
   snapview open /backups/2026-11-20 --json | jq -r 'select(.event == "ready").url'
   ssh -L 8080:127.0.0.1:8080 dbhost sudo snapview open /backups/2026-11-20 --listen 127.0.0.1:8080`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			f.chain = append(f.chain, args[1:]...)
 			return a.open(c.Context(), args[0], f, listen, database)
 		},
 	}
