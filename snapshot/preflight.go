@@ -19,6 +19,7 @@ func (r *reader) preflight(skippedIncludes []string) {
 	r.checkChecksums()
 	r.checkUnlogged()
 	r.checkSettings(skippedIncludes)
+	r.checkReading()
 }
 
 func (r *reader) checkVersion() {
@@ -291,4 +292,29 @@ func (r *reader) checkSettings(skipped []string) {
 	if len(skipped) > 0 {
 		r.add(Check{Name: "settings", Outcome: Info, Detail: "included configuration that the backup does not hold: " + some(skipped)})
 	}
+}
+
+// checkReading says what opening will read, before anybody queries anything.
+func (r *reader) checkReading() {
+	id := &r.s.Identity
+	wal := "the WAL that is there"
+	if id.EndLSN > id.RedoLSN && id.EndLSN-id.RedoLSN < 1<<50 {
+		wal = fmt.Sprintf("%s of WAL", inBytes(int64(id.EndLSN-id.RedoLSN)))
+	}
+	r.add(Check{Name: "reading", Outcome: Info, Detail: fmt.Sprintf(
+		"opening replays %s and reads the pages that it changes, and the system catalogue's first; the other %s are read when they are asked for",
+		wal, inBytes(r.s.Size.Bytes))})
+}
+
+// inBytes is a size for people.
+func inBytes(n int64) string {
+	const units = "KMGTPE"
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	size, unit := float64(n), 0
+	for size /= 1 << 10; size >= 1<<10; unit++ {
+		size /= 1 << 10
+	}
+	return fmt.Sprintf("%.3g %ciB", size, units[unit])
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,11 +57,12 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 		return err
 	}
 	defer snap.Close()
+	checks := append(slices.Clone(snap.Checks), a.serverCheck(ctx, snap))
 	if !a.json {
 		a.printIdentity(snap)
-		a.printChecks(snap.Checks)
+		a.printChecks(checks)
 		if settings {
-			a.printSettings(snap.Settings)
+			a.printSettings(shownSettings(snap))
 		}
 	}
 	var verified *verify.Report
@@ -70,7 +72,7 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 		}
 	}
 	if a.json {
-		if err := a.printInspectJSON(snap, verified); err != nil {
+		if err := a.printInspectJSON(snap, checks, verified); err != nil {
 			return err
 		}
 	} else if files {
@@ -90,10 +92,10 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 	return nil
 }
 
-func (a *app) printInspectJSON(snap *snapshot.Snapshot, verified *verify.Report) error {
+func (a *app) printInspectJSON(snap *snapshot.Snapshot, checks []snapshot.Check, verified *verify.Report) error {
 	report := map[string]any{
 		"ref": snap.Ref, "kind": snap.Kind, "identity": snap.Identity, "tablespaces": snap.Tablespaces,
-		"size": snap.Size, "checks": snap.Checks, "settings": snap.Settings,
+		"size": snap.Size, "checks": checks, "settings": shownSettings(snap),
 		"read_bytes": snap.BytesRead(), "opens": snap.Err() == nil,
 	}
 	if verified != nil {
@@ -147,16 +149,5 @@ func (a *app) printChecks(checks []snapshot.Check) {
 		if c.Remedy != "" {
 			fmt.Fprintf(a.out, "        %-14s -> %s\n", "", c.Remedy)
 		}
-	}
-}
-
-func (a *app) printSettings(settings []snapshot.Setting) {
-	fmt.Fprintln(a.out)
-	for _, s := range settings {
-		effect := s.Effect
-		if effect == "" {
-			effect = "not carried over"
-		}
-		fmt.Fprintf(a.out, "%s:%d  %s = %s  (%s)\n", s.File, s.Line, s.Name, s.Value, effect)
 	}
 }

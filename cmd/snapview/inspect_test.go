@@ -59,3 +59,12 @@ func TestInspectVerifyComparesFilesWithTheirChecksums(t *testing.T) {
 		t.Errorf("exit code %d, report %+v", code, report)
 	}
 }
+
+func TestInspectSaysWhatBecomesOfSettings(t *testing.T) {
+	out := must(t, stateDir(t), "inspect", plainBackup(t), "--settings")
+	for _, want := range []string{"listen_addresses = ''  -> ''", "max_wal_size = '64MB'  -> '4GB'", "timezone = 'UTC'  kept", "archive_mode = 'on'  -> default", "opening replays 216 bytes of WAL"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}

@@ -41,6 +41,8 @@ func (a *app) verifyCommand() *cobra.Command {
   preflight  what snapview inspect checks
   files      with --files: each file against the checksum of backup_manifest
   pages      the checksum and header of every page of every relation
+  collations indexes built under another version of their collation than here
+  extensions those that the backup uses and this server does not have
   amcheck    every table and B-tree index, by PostgreSQL's extension amcheck
   sql        your own statements and assertions: --sql, --query
 

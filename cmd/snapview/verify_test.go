@@ -44,7 +44,7 @@ func TestVerifyPassesAGoodBackup(t *testing.T) {
 	}
 	out := must(t, stateDir(t), "verify", ref, "--runner", "local", "--files", "--heapallindexed", "--junit", junit,
 		"--sql", script, "--query", "select count(*) = 100 from ev", "--query", "select 1")
-	for _, want := range []string{"400 files", "1202 pages", "117 tables, 169 indexes", "0 failed"} {
+	for _, want := range []string{"400 files", "1202 pages", "117 tables, 169 indexes", "collations", "extensions", "0 failed"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

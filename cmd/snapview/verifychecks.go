@@ -52,7 +52,7 @@ func (t *restoreTest) run(ctx context.Context) (err error) {
 	}
 	t.progress, t.names = t.app.progress(), growth.Names{}
 	defer t.progress.end()
-	for _, step := range []func(context.Context) error{t.files, t.pages, t.amcheck, t.sql} {
+	for _, step := range []func(context.Context) error{t.files, t.pages, t.environment, t.amcheck, t.sql} {
 		if err := step(ctx); err != nil {
 			return err
 		}
