@@ -55,7 +55,8 @@ type Config struct {
 	// Device is what becomes the disk. It must hold an ext4 file system. It
 	// is used by the fuse method, and must stay open until Detach returned;
 	// Attach never closes it. The nbd method reads it only for its size,
-	// since the caller serves it at NBDSocket.
+	// since the caller serves it at NBDSocket. Sequential makes it read
+	// ahead, for either method.
 	Device block.Device
 
 	// Method is Auto when empty.
@@ -78,12 +79,6 @@ type Config struct {
 	// ReadAheadBytes is the block device's read-ahead; see SetReadAhead.
 	// Negative switches read-ahead off.
 	ReadAheadBytes int64
-
-	// PrefetchWindow is how far ahead of a sequential reader the device's
-	// block.Prefetcher is told, in bytes. Negative switches this off. It is
-	// for the fuse method; for nbd the caller wraps the device that it
-	// serves with Sequential.
-	PrefetchWindow int64
 
 	// ReadOnly mounts read-only, on a read-only block device.
 	ReadOnly bool

@@ -15,6 +15,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/snapview/snapview/attach"
+	"github.com/snapview/snapview/block"
 	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/nbdserver"
 	"github.com/snapview/snapview/pgrunner"
@@ -62,6 +63,7 @@ type parts struct {
 	base     *watchedBase
 	store    *cow.Store
 	overlay  *cow.Overlay
+	device   block.Device // the overlay, as it is served and attached
 	nbd      *nbdserver.Server
 	nbdAddr  string
 	disk     *attach.Attachment

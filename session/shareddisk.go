@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/snapview/snapview/attach"
 	"github.com/snapview/snapview/block"
 	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/ext4"
@@ -116,7 +117,7 @@ func (s *Session) useDisk(d *sharedDisk) {
 }
 
 // openTop opens an empty top over a layer of the disk's store, the session's
-// own.
+// own, and reads ahead of whoever reads it sequentially, by whichever way.
 func (s *Session) openTop(d *sharedDisk, over cow.LayerID) (block.Reader, error) {
 	overlay, err := d.store.NewTop(over, d.below(), cow.Options{
 		MaxBytes: s.opts.MaxOverlay,
@@ -126,8 +127,9 @@ func (s *Session) openTop(d *sharedDisk, over cow.LayerID) (block.Reader, error)
 		return nil, err
 	}
 	s.undo.add("close the overlay", closer(overlay))
-	s.with(func(p *parts) { p.store, p.overlay = d.store.Store, overlay })
-	return overlay, nil
+	device := attach.Sequential(overlay, 0)
+	s.with(func(p *parts) { p.store, p.overlay, p.device = d.store.Store, overlay, device })
+	return device, nil
 }
 
 // createStore makes the store of a session's disk, below the state directory

@@ -263,7 +263,7 @@ func (s *Session) attach(ctx context.Context) error {
 	p, _ := s.get()
 	disk, err := attach.Attach(ctx, attach.Config{
 		Dir:            filepath.Join(s.ledger.dir, attachDir),
-		Device:         p.overlay,
+		Device:         p.device,
 		Method:         s.opts.Attach,
 		NBDSocket:      filepath.Join(s.ledger.dir, nbdSocket),
 		NBDExport:      s.id,
