@@ -261,10 +261,9 @@ func removeDir(path string) error {
 }
 
 func (a *Attachment) takeFUSE(cfg Config, dir string) (m *fuseMount, err error) {
-	dev := Sequential(cfg.Device, cfg.PrefetchWindow)
 	r := Resource{ID: cfg.Dir, Kind: KindFUSE, Path: dir, Source: "snapview-" + randomToken()}
 	err = a.take(r, func(*Resource) (func(context.Context) error, error) {
-		m, err = mountFUSE(dir, r.Source, newDiskFS(dev, cfg.ReadOnly), cfg.Logger)
+		m, err = mountFUSE(dir, r.Source, newDiskFS(cfg.Device, cfg.ReadOnly), cfg.Logger)
 		if err != nil {
 			return nil, err
 		}
@@ -320,7 +319,7 @@ func (a *Attachment) takeMount(cfg Config) error {
 	device := "/dev/" + a.device
 	r := Resource{ID: cfg.Dir, Kind: KindMount, Path: a.mountPoint, Source: device}
 	return a.take(r, func(*Resource) (func(context.Context) error, error) {
-		restore := limitWrites(a.device, cfg.Logger)
+		restore := limitQueue(a.device, a.method, cfg.Logger)
 		// Last, since other changes of the queue reset it.
 		err := setReadAhead(device, cfg.ReadAheadBytes)
 		if err == nil {

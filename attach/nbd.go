@@ -54,6 +54,7 @@ func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logge
 			return nil, err
 		}
 		defer f.Close() // the kernel has its own reference
+		setSendBuffer(f, logger)
 		setup.sockets = append(setup.sockets, f)
 	}
 

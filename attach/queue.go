@@ -10,6 +10,51 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What keeps the kernel from ever waiting for room in a socket to the server: an
+// NBD device has nbdDepth slots for each connection, whose requests are cut to
+// nbdRequestMax, so that nbdSendBuffer holds all their data. A kernel that
+// waited there could neither send other requests nor disconnect: it would hang,
+// and whoever reclaims a killed process's device with it, until the timeout of
+// the request. The memory is only in use while the server does not read.
+const (
+	nbdDepth      = 128
+	nbdRequestMax = 512 << 10
+	nbdSendBuffer = nbdDepth * (nbdRequestMax + 4<<10)
+)
+
+// setSendBuffer gives a socket to the server that room. Best effort: it needs
+// CAP_NET_ADMIN in the initial user namespace.
+func setSendBuffer(f *os.File, logger *slog.Logger) {
+	if err := unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, nbdSendBuffer); err != nil {
+		logger.Debug("the sockets of the NBD device stay small", "error", err)
+	}
+}
+
+// limitQueue sets the queue of a device up and returns what puts it back.
+func limitQueue(name string, method Method, logger *slog.Logger) (restore func()) {
+	writes := limitWrites(name, logger)
+	if method != NBD {
+		return writes
+	}
+	requests := limitRequests(name, logger)
+	return func() { requests(); writes() }
+}
+
+// limitRequests cuts an NBD device's requests to nbdRequestMax and returns what
+// puts the former limit back.
+func limitRequests(name string, logger *slog.Logger) (restore func()) {
+	file := "/sys/block/" + name + "/queue/max_sectors_kb"
+	old, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, []byte(strconv.Itoa(nbdRequestMax>>10)), 0)
+	}
+	if err != nil {
+		logger.Debug("requests of the NBD device stay long", "error", err)
+		return func() {}
+	}
+	return func() { _ = os.WriteFile(file, old, 0) }
+}
+
 // writeDepth is how many writes limitWrites lets through at once, of the 128
 // slots that a loop or NBD device has.
 const writeDepth = 64
