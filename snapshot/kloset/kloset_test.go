@@ -2,7 +2,10 @@ package kloset_test
 
 import (
 	"context"
-	"os"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
 	"path/filepath"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
+// passphrase of the fixture, and of the stores that tests write.
 const passphrase = "snapview fixture passphrase"
 
 func secret(string) ([]byte, error) { return []byte(passphrase), nil }
@@ -32,6 +36,9 @@ func open(t testing.TB, ref string, opts snapshot.Options) *snapshot.Snapshot {
 	if err := s.Err(); err != nil {
 		t.Fatalf("refused: %v\n%s", err, snapshottest.Report(s))
 	}
+	if s.Kind != snapshot.KindKloset {
+		t.Errorf("kind %q", s.Kind)
+	}
 	return s
 }
 
@@ -42,27 +49,69 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// asManifest compares each file with the CRC-32C that PostgreSQL's manifest
+// has of it: what plakar stored is what pg_basebackup sent.
+func asManifest(t *testing.T, s *snapshot.Snapshot) {
+	t.Helper()
+	text, err := fs.ReadFile(s.Tree, "data/backup_manifest")
+	must(t, err)
+	var manifest struct {
+		Files []struct{ Path, Checksum string }
+	}
+	must(t, json.Unmarshal(text, &manifest))
+	if len(manifest.Files) < 250 {
+		t.Fatalf("a manifest of %d files", len(manifest.Files))
+	}
+	for _, f := range manifest.Files {
+		b, err := fs.ReadFile(s.Tree, "data/"+f.Path)
+		must(t, err)
+		sum := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+		// PostgreSQL prints the bytes in the order of memory.
+		if got := fmt.Sprintf("%02x%02x%02x%02x", byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24)); got != f.Checksum {
+			t.Errorf("%s: CRC-32C %s, want %s", f.Path, got, f.Checksum)
+		}
+	}
+}
+
+// The single-file Kloset that plakar wrote.
 func TestPtar_Conforms(t *testing.T) {
 	ref := snapshottest.Fixture(t, "kloset/kloset-plain.ptar")
-	before, err := os.ReadFile(ref)
-	must(t, err)
+	snapshottest.Untouched(t, filepath.Dir(ref))
 	snapshottest.Suite{MaxOpen: 1 << 20, Open: func(t testing.TB) *snapshot.Snapshot {
 		return open(t, ref, snapshot.Options{})
 	}}.Run(t)
-	after, err := os.ReadFile(ref)
-	must(t, err)
-	if string(before) != string(after) {
-		t.Error("the file was changed")
-	}
 	s := open(t, ref, snapshot.Options{})
 	defer s.Close()
-	t.Logf("%+v\n%s", s.Identity, snapshottest.Report(s))
+	asManifest(t, s)
+	if id := s.Identity; id.PGVersion != 15 || id.SystemID != 7710503500631356177 || id.StartLSN != 0x1B00028 || id.EndLSN != 0x1B00100 {
+		t.Errorf("identity: %+v", id)
+	}
+	if c := s.Checks[0]; c.Name != "snapshot" || c.Detail != "6e06899a of 2026-11-21 06:21:17 UTC (tarstream)" {
+		t.Errorf("the first check is %+v", c)
+	}
 }
 
-func TestStore_Conforms(t *testing.T) {
+// The encrypted store of many files that plakar wrote. Each open derives the
+// key anew, which takes a second, so that the suite runs on one.
+func TestStore_Encrypted(t *testing.T) {
 	dir := encrypted(t)
 	snapshottest.Untouched(t, dir)
-	snapshottest.Suite{MaxOpen: 1 << 20, Open: func(t testing.TB) *snapshot.Snapshot {
-		return open(t, dir, snapshot.Options{Passphrase: secret})
-	}}.Run(t)
+	s := open(t, dir, snapshot.Options{Passphrase: secret, Select: "7d475479"})
+	defer s.Close()
+	if n := s.BytesRead(); n > 1<<20 {
+		t.Errorf("opening read %d bytes", n)
+	}
+	asManifest(t, s)
+}
+
+func TestList(t *testing.T) {
+	p, err := kloset.Local(snapshottest.Fixture(t, "kloset/kloset-plain.ptar"), snapshot.Options{})
+	must(t, err)
+	defer p.Store.Close()
+	list, err := kloset.ListPlace(t.Context(), "x.ptar", p, snapshot.Options{})
+	must(t, err)
+	if len(list) != 1 || list[0].Ref != "x.ptar#6e06899a" || list[0].Bytes != 6729923 || list[0].Problem != "" ||
+		list[0].Time.Format("15:04:05") != "06:21:17" || list[0].Kind != snapshot.KindKloset {
+		t.Errorf("%+v", list)
+	}
 }
