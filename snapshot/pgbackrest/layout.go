@@ -1,9 +1,12 @@
 package pgbackrest
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 	"strconv"
+
+	"github.com/snapview/snapview/snapshot/pgbackrest/cipher"
 )
 
 var (
@@ -49,4 +52,10 @@ func (s stanza) selector(label string) string {
 // bundle returns the name of a bundle of a backup.
 func (s stanza) bundle(label string, id int64) string {
 	return path.Join(s.backup, label, "bundle", strconv.FormatInt(id, 10))
+}
+
+// IsInfo tells whether a file that begins with head is an info file or
+// manifest, encrypted or not.
+func IsInfo(head []byte) bool {
+	return bytes.HasPrefix(head, []byte(infoHead)) || cipher.Encrypted(head)
 }

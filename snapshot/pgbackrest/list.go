@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/objects"
@@ -14,14 +15,24 @@ import (
 // List returns the backups in the repository, by stanza, oldest first, as their
 // stanzas' backup.info has them. A stanza that cannot be read is one Listing
 // with the Problem; a wrong passphrase is an error. The store stays open.
+//
+// opts.Select, if it is not empty, is a stanza, a label or both with a slash
+// between them: only those are listed.
 func List(ctx context.Context, store objects.Store, opts snapshot.Options) ([]snapshot.Listing, error) {
 	r := &repository{store: store, ask: opts.Passphrase}
 	stanzas, err := r.stanzas(ctx)
 	if err != nil {
 		return nil, err
 	}
+	only, label, _ := strings.Cut(opts.Select, "/")
+	if IsLabel(only) {
+		only, label = "", only
+	}
 	var list []snapshot.Listing
 	for _, s := range stanzas {
+		if only != "" && only != s.name {
+			continue
+		}
 		info, err := r.backupInfo(ctx, s)
 		if ctx.Err() != nil || errors.Is(err, snapshot.ErrPassphrase) {
 			return nil, err
@@ -31,6 +42,9 @@ func List(ctx context.Context, store objects.Store, opts snapshot.Options) ([]sn
 			continue
 		}
 		for _, b := range info.backups {
+			if label != "" && label != b.Label {
+				continue
+			}
 			l := s.listing(store, info, b, len(stanzas) > 1)
 			l.Problem, err = r.problem(ctx, s, info, b)
 			if err != nil {
@@ -43,12 +57,11 @@ func List(ctx context.Context, store objects.Store, opts snapshot.Options) ([]sn
 }
 
 func (s stanza) listing(store objects.Store, info *backupInfo, b backup, several bool) snapshot.Listing {
-	label := b.Label
-	if several {
-		label = s.selector(label)
+	if !several {
+		s.name = "" // a label tells enough
 	}
 	l := snapshot.Listing{
-		Ref: store.String() + "#" + label, Kind: snapshot.KindPgBackRest, Label: s.selector(b.Label), Type: b.Type,
+		Ref: store.String() + "#" + s.selector(b.Label), Kind: snapshot.KindPgBackRest, Label: s.selector(b.Label), Type: b.Type,
 		Time: unixTime(b.Stop), Bytes: b.Bytes, StoredBytes: b.Stored,
 		PGVersion: info.databases[b.DBID].major(), SystemID: info.databases[b.DBID].SystemID,
 		StartLSN: b.StartLSN, StopLSN: b.StopLSN,

@@ -46,6 +46,7 @@ type remoteKind struct {
 // remoteKinds are tried in this order.
 var remoteKinds = []remoteKind{
 	{isTars, openTars},
+	{isRemotePgBackRest, openRemotePgBackRest},
 	{
 		func(r *remote) bool { return r.names["CONFIG"] && r.names["states/"] || kloset.IsPtar(r.head) },
 		func(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {

@@ -131,6 +131,9 @@ func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.
 	if isKloset(ref) {
 		return kloset.Open(ctx, ref, opts)
 	}
+	if root, selected, ok := pgBackRestAt(ref); ok && opts.Root == "" {
+		return openPgBackRest(ctx, root, selected, opts)
+	}
 	s, err := openPlain(ctx, ref, opts)
 	if err != nil {
 		return nil, err
@@ -182,10 +185,8 @@ func storeKind(ref string, list []os.DirEntry) string {
 	switch {
 	case names["toc.dat"]:
 		return "a logical dump (pg_dump -Fd): it has no data files; restore it with pg_restore"
-	case names["archive"] && names["backup"] && (exists("backup/*/backup.info") || exists("archive/*/archive.info")):
-		return "a pgBackRest repository" + later
-	case names["backup.info"] && exists("*/backup.manifest"):
-		return "a stanza of a pgBackRest repository" + later
+	case names["archive"] && names["backup"] && exists("archive/*/archive.info"):
+		return "a pgBackRest repository without a readable list of backups (backup/*/backup.info)"
 	case names["CONFIG"] && (names["packfiles"] || names["states"]):
 		return "what is left of a Plakar Kloset store: it has no folder states, or CONFIG is no file"
 	case names["config"] && names["snapshots"] && names["keys"] && names["data"]:

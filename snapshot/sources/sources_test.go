@@ -296,7 +296,7 @@ func TestOpen_NamesOtherKinds(t *testing.T) {
 		{"zeros", file(""), snapshot.ErrNotABackup, "none of the kinds"},
 		{"pg_dump", file("PGDMP"), snapshot.ErrUnsupported, "pg_restore"},
 		{"qcow2", file("QFI\xfb"), snapshot.ErrUnsupported, "qcow2"},
-		{"pgBackRest", folder("archive/main/archive.info", "backup/main/backup.info"), snapshot.ErrUnsupported, "pgBackRest"},
+		{"a pgBackRest repository that is not", folder("archive/main/archive.info", "backup/main/backup.info"), snapshot.ErrUnsupported, "pgBackRest"},
 		{"restic", folder("config", "snapshots/x", "keys/x", "data/x"), snapshot.ErrUnsupported, "restic"},
 		{"Barman", folder("base/x/y", "wals/x"), snapshot.ErrUnsupported, "Barman"},
 		{"a tar of something else", func(t *testing.T) string {

@@ -45,6 +45,7 @@ func fileAt(path string, head []byte) listFunc {
 var (
 	folderStores = []folderStore{
 		{func(dir string, _ []os.DirEntry) bool { return isKloset(dir) }, listKloset},
+		{func(dir string, _ []os.DirEntry) bool { _, _, ok := pgBackRestAt(dir); return ok }, listPgBackRest},
 	}
 	fileStores = []fileStore{
 		{func(_ string, head []byte) bool { return kloset.IsPtar(head) }, listKloset},
