@@ -26,14 +26,18 @@ type exportRequest struct {
 	EscapeFormulas bool     `json:"escapeFormulas"`
 	Target         string   `json:"target"`
 	OnConflict     string   `json:"onConflict"`
+	Keys           []string `json:"keys"`
+	Parents        bool     `json:"parents"`
+	Children       bool     `json:"children"`
 	TimeoutSeconds float64  `json:"timeoutSeconds"`
 }
 
 var exportFormats = map[string]struct{ mediaType, ext, comment string }{
-	"csv":    {"text/csv; charset=utf-8", ".csv", "# "},
-	"json":   {"application/json", ".json", "# "},
-	"ndjson": {ndjsonMediaType, ".ndjson", "# "},
-	"sql":    {"application/sql", ".sql", "-- "},
+	"csv":         {"text/csv; charset=utf-8", ".csv", "# "},
+	"json":        {"application/json", ".json", "# "},
+	"ndjson":      {ndjsonMediaType, ".ndjson", "# "},
+	"sql":         {"application/sql", ".sql", "-- "},
+	putBackFormat: {"application/sql", ".sql", "-- "},
 	// Without a comment: a file that breaks off has no footer and is refused.
 	"parquet": {"application/vnd.apache.parquet", ".parquet", ""},
 }
@@ -41,7 +45,7 @@ var exportFormats = map[string]struct{ mediaType, ext, comment string }{
 func (r *exportRequest) check() error {
 	switch _, known := exportFormats[r.Format]; {
 	case !known:
-		return badRequest("format must be csv, json, ndjson, sql or parquet")
+		return badRequest("format must be csv, json, ndjson, sql, parquet or put-back")
 	case (r.SQL == "") == (r.Relation == 0):
 		return badRequest("either sql or relation must be given")
 	case len(r.SQL) > maxStatement:
@@ -61,7 +65,7 @@ func (r *exportRequest) check() error {
 	case r.ID != "" && !queryIDForm.MatchString(r.ID):
 		return badRequest("the id may have 1 to 64 letters, digits, - and _")
 	}
-	return nil
+	return r.checkPutBack()
 }
 
 func (r *exportRequest) header() bool { return r.Header == nil || *r.Header }
@@ -74,6 +78,7 @@ type plannedExport struct {
 	target   string    // quoted; format sql
 	rel      *relation // format sql, when the target is known
 	fileName string
+	putBack  *putBack // format put-back
 }
 
 // planExport turns a request into a statement.
@@ -97,6 +102,12 @@ func (s *Server) planExport(ctx context.Context, session Session, database strin
 		if err := p.fromRelation(rel); err != nil {
 			return nil, err
 		}
+	}
+	if req.Format == putBackFormat {
+		if err := s.planPutBack(ctx, session, p); err != nil {
+			return nil, err
+		}
+		p.sql = p.putBack.tables[len(p.putBack.tables)-1].sql
 	}
 	if p.fileName == "" {
 		p.fileName = database + "-query"
@@ -197,7 +208,11 @@ func (s *Server) export(c echo.Context, session Session, p *plannedExport) error
 	w.WriteHeader(http.StatusOK)
 
 	out := bufio.NewWriterSize(flushingWriter{newFlusher(w)}, batchBytes)
-	err = streamRows(ctx, g, run, newRowWriter(out, p, columns))
+	if p.putBack != nil {
+		err = s.writePutBack(ctx, session, run, p, out)
+	} else {
+		err = streamRows(ctx, g, run, newRowWriter(out, p, columns))
+	}
 	if err != nil && !errors.Is(err, errClientGone) {
 		problem := problemOf(err, p.SQL)
 		message := strings.Join(strings.Fields(problem.Error()), " ")
@@ -258,9 +273,10 @@ func (w flushingWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// findTarget finds the table that a query's columns come from, for INSERTs.
+// findTarget finds the table that a query's columns come from, for INSERTs and
+// for put-back.
 func (s *Server) findTarget(ctx context.Context, session Session, p *plannedExport, columns []resultColumn) error {
-	if p.Format != "sql" {
+	if p.Format != "sql" && p.Format != putBackFormat {
 		return nil
 	}
 	if p.rel == nil && p.target == "" {

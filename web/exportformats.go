@@ -206,7 +206,8 @@ type insertWriter struct {
 	columns []resultColumn
 	head    string
 	tail    string
-	rows    int // in the open statement
+	bare    bool // part of a script that has its own settings
+	rows    int  // in the open statement
 	bytes   int
 	buf     []byte
 }
@@ -235,6 +236,9 @@ func newInsertWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) 
 }
 
 func (i *insertWriter) begin() error {
+	if i.bare {
+		return nil
+	}
 	_, err := i.w.WriteString("SET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\n")
 	return err
 }

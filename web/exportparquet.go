@@ -34,7 +34,7 @@ type parquetWriter struct {
 const (
 	groupRows  = 128 << 10
 	groupBytes = 64 << 20
-	handOver  = 256
+	handOver   = 256
 )
 
 // A parquetColumn knows how a column's values are told to Parquet.

@@ -1513,8 +1513,12 @@ export interface components {
             filter?: string[];
             /** @description As in listRows; for a relation. */
             order?: string[];
-            /** @enum {string} */
-            format: "csv" | "json" | "ndjson" | "sql" | "parquet";
+            /**
+             * @description put-back is a script in SQL that brings rows back to where they were lost: one transaction, rows that others
+             *     refer to first, ON CONFLICT DO NOTHING, sequences set at the end. A query must return the key of one table.
+             * @enum {string}
+             */
+            format: "csv" | "json" | "ndjson" | "sql" | "parquet" | "put-back";
             id?: string;
             fileName?: string;
             /**
@@ -1550,6 +1554,18 @@ export interface components {
              * @enum {string}
              */
             onConflict: "error" | "nothing";
+            /** @description put-back: the rows of the relation, by their keys as listRows gives them. */
+            keys?: string[];
+            /**
+             * @description put-back: also the rows that they refer to, over all foreign keys.
+             * @default false
+             */
+            parents: boolean;
+            /**
+             * @description put-back: also the rows that refer to them.
+             * @default false
+             */
+            children: boolean;
             timeoutSeconds?: number;
         };
     };

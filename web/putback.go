@@ -1,0 +1,243 @@
+package web
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A put-back is a script that brings rows of the backup back to where they were
+// lost: inserts that leave alone what is there, rows that others refer to first,
+// sequences last. It is one transaction in plain SQL, for any client.
+type putBack struct {
+	tables    []putBackTable // in the order of the script
+	sequences []ownedSequence
+	notes     []string // what the script leaves out, and why
+	database  string
+	of        string // the backup and its moment, for the heading
+}
+
+// A putBackTable is one table of the script with the query for its rows.
+type putBackTable struct {
+	rel *relation
+	sql string
+}
+
+// An ownedSequence feeds a column of a table that is put back.
+type ownedSequence struct{ sequence, table, column string }
+
+// Bounds on what a script follows foreign keys through.
+const (
+	maxPutBackTables = 100
+	maxPutBackKeys   = 10_000
+	putBackFormat    = "put-back"
+)
+
+// checkPutBack holds the parts of a request that only put-back has.
+func (r *exportRequest) checkPutBack() error {
+	if r.Format != putBackFormat {
+		if len(r.Keys) > 0 || r.Parents || r.Children {
+			return badRequest("keys, parents and children are for the format put-back")
+		}
+		return nil
+	}
+	switch {
+	case len(r.Keys) > 0 && (r.Relation == 0 || len(r.Filter) > 0):
+		return badRequest("keys are rows of a relation, without a filter")
+	case len(r.Keys) > maxPutBackKeys:
+		return badRequest("more than " + strconv.Itoa(maxPutBackKeys) + " keys: use a filter or a query")
+	case len(r.Order) > 0 || r.Target != "":
+		return badRequest("order and target are not for the format put-back")
+	}
+	return nil
+}
+
+// planPutBack finds the tables, the queries for their rows and the sequences.
+// columns are those of the request's own query, if it has one.
+func (s *Server) planPutBack(ctx context.Context, session Session, p *plannedExport) error {
+	pool, err := s.pools.get(session, p.database)
+	if err != nil {
+		return err
+	}
+	var where string
+	if p.SQL != "" {
+		if where, err = s.putBackQuery(ctx, session, p); err != nil {
+			return err
+		}
+	} else if where, err = p.putBackRows(); err != nil {
+		return err
+	}
+	switch {
+	case p.rel.relkind != "r" && p.rel.relkind != "p":
+		return problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" is no table: its rows cannot be put back").
+			withHint("put back rows of the tables that it is made of")
+	}
+	g := &putBackGraph{ctx: ctx, db: pool}
+	if err := g.collect(p.rel, where, p.Parents, p.Children); err != nil {
+		return err
+	}
+	info := session.Info()
+	p.putBack = &putBack{tables: g.tables(), notes: g.notes, database: p.database, of: info.Reference}
+	if info.Moment != "" {
+		p.putBack.of += ", " + info.Moment
+	}
+	for _, t := range p.putBack.tables {
+		owned, err := ownedSequences(ctx, pool, t.rel)
+		if err != nil {
+			return err
+		}
+		p.putBack.sequences = append(p.putBack.sequences, owned...)
+	}
+	return nil
+}
+
+// putBackRows is the condition for the rows that were marked, or that a filter
+// leaves.
+func (p *plannedExport) putBackRows() (string, error) {
+	if len(p.Keys) == 0 {
+		filters, err := p.rel.parseFilters(p.Filter)
+		if err != nil {
+			return "", err
+		}
+		q := &rowQuery{rel: p.rel, filters: filters}
+		where, err := q.conditions()
+		if err != nil {
+			return "", err
+		}
+		if len(where) == 0 {
+			return "true", nil
+		}
+		return "(" + strings.Join(where, ") AND (") + ")", nil
+	}
+	var rows []string
+	for _, key := range p.Keys {
+		row, err := p.rel.keyCondition(key)
+		if err != nil {
+			return "", err
+		}
+		rows = append(rows, row)
+	}
+	return "(" + strings.Join(rows, ") OR (") + ")", nil
+}
+
+// putBackQuery is the condition for the rows that a query returns: it must
+// return the key of one table.
+func (s *Server) putBackQuery(ctx context.Context, session Session, p *plannedExport) (string, error) {
+	g, err := s.openGate(ctx, session, p.database, p.SQL, nil, nil)
+	if err != nil {
+		return "", problemOf(err, p.SQL)
+	}
+	columns, err := g.columns(ctx)
+	g.close()
+	if err != nil {
+		return "", err
+	}
+	if err := s.findTarget(ctx, session, p, columns); err != nil {
+		return "", err
+	}
+	if p.rel.key == nil {
+		return "", badRequest(p.rel.from() + " has no key, so there is no telling which rows the query returns").
+			withHint("put rows back from the table's own view")
+	}
+	var outer, inner []string
+	for _, k := range p.rel.key {
+		i := slices.IndexFunc(columns, func(c resultColumn) bool { return c.Number == k.Number })
+		if i < 0 {
+			return "", badRequest("the query does not return the key of " + p.rel.from() + ": its column " + k.Name + " is missing")
+		}
+		outer, inner = append(outer, quoteName(k.Name)), append(inner, "q."+quoteName("c"+strconv.Itoa(i)))
+	}
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = quoteName("c" + strconv.Itoa(i))
+	}
+	text := strings.TrimRight(p.SQL, "; \t\r\n")
+	return "(" + strings.Join(outer, ", ") + ") IN (SELECT " + strings.Join(inner, ", ") +
+		" FROM (\n" + text + "\n) AS q(" + strings.Join(names, ", ") + "))", nil
+}
+
+func ownedSequences(ctx context.Context, db querier, rel *relation) ([]ownedSequence, error) {
+	var owned []ownedSequence
+	for _, c := range rel.Columns {
+		if c.Default == "" && c.Identity == "" || c.Generated {
+			continue
+		}
+		var sequence *string
+		if err := db.QueryRow(ctx, "select pg_catalog.pg_get_serial_sequence($1, $2)", rel.from(), c.Name).Scan(&sequence); err != nil {
+			return nil, err
+		}
+		if sequence != nil {
+			owned = append(owned, ownedSequence{*sequence, rel.from(), quoteName(c.Name)})
+		}
+	}
+	return owned, nil
+}
+
+// writePutBack streams the script. Each table is a statement of its own through
+// the gate.
+func (s *Server) writePutBack(ctx context.Context, session Session, run *running, p *plannedExport, out *bufio.Writer) error {
+	b := p.putBack
+	b.heading(out)
+	for _, t := range b.tables {
+		fmt.Fprintf(out, "\n-- %s\n", commentText(t.rel.from()))
+		one := *p
+		one.rel, one.target, one.OnConflict = t.rel, t.rel.from(), "nothing"
+		if err := s.writeTable(ctx, session, run, &one, t.sql, out); err != nil {
+			return err
+		}
+	}
+	b.ending(out)
+	return nil
+}
+
+func (s *Server) writeTable(ctx context.Context, session Session, run *running, p *plannedExport, sql string, out *bufio.Writer) error {
+	g, err := s.openGate(ctx, session, p.database, sql, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	columns, err := g.columns(ctx)
+	if err != nil {
+		return err
+	}
+	w := newInsertWriter(out, p, columns)
+	w.bare = true
+	return streamRows(ctx, g, run, w)
+}
+
+func (b *putBack) heading(out *bufio.Writer) {
+	fmt.Fprintf(out, "-- Rows of database %s, as of %s.\n-- Made by snapview on %s. Run it where they were lost:\n--   psql -v ON_ERROR_STOP=1 -d %s -f FILE\n",
+		commentText(b.database), commentText(b.of), time.Now().UTC().Format(time.RFC3339), commentText(b.database))
+	fmt.Fprint(out, "-- What is there is left alone (ON CONFLICT DO NOTHING). Triggers fire, as for any insert.\n")
+	for _, note := range b.notes {
+		fmt.Fprintf(out, "-- Note: %s\n", commentText(note))
+	}
+	fmt.Fprint(out, "BEGIN;\nSET LOCAL client_encoding = 'UTF8';\nSET LOCAL standard_conforming_strings = on;\nSET CONSTRAINTS ALL DEFERRED;\n")
+}
+
+// ending sets the sequences, never back.
+func (b *putBack) ending(out *bufio.Writer) {
+	if len(b.sequences) > 0 {
+		fmt.Fprint(out, "\n-- Sequences\n")
+	}
+	for _, q := range b.sequences {
+		fmt.Fprintf(out, "SELECT pg_catalog.setval(%s, greatest((SELECT last_value FROM %s), (SELECT max(%s) FROM %s)));\n",
+			quoteText(q.sequence), q.sequence, q.column, q.table)
+	}
+	fmt.Fprint(out, "\nCOMMIT;\n")
+}
+
+// commentText keeps a text on the line of its comment.
+func commentText(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' || r == '\u0085' {
+			return ' '
+		}
+		return r
+	}, s)
+}
