@@ -43,6 +43,10 @@ stage 'build and lint'
 make --no-print-directory build
 scripts/lint.sh
 
+# A minute of compiling, once; the image is made meanwhile.
+scripts/s3server.sh >"$work/s3server" 2>&1 &
+s3server=$!
+
 if [ "$(id -u)" = 0 ]; then
 	stage 'PostgreSQL 17 in Docker'
 	# An engine of the tests' own: no image can be expected in another.
@@ -53,6 +57,9 @@ if [ "$(id -u)" = 0 ]; then
 else
 	echo 'test.sh: without root, the tests that mount and those with Docker are skipped' >&2
 fi
+
+stage 'an S3 server'
+wait "$s3server" || { cat "$work/s3server" >&2; exit 1; }
 
 stage 'Go'
 "$GO" run "$gotestsum" --format pkgname --rerun-fails=1 --rerun-fails-max-failures=6 \

@@ -43,7 +43,7 @@ func Fixture(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("SNAPVIEW_FIXTURES")
 	if dir == "" {
-		dir = filepath.Join(moduleRoot(t), "..", "shared", "fixtures")
+		dir = filepath.Join(ModuleRoot(t), "..", "shared", "fixtures")
 	}
 	p := filepath.Join(dir, name)
 	if _, err := os.Stat(p); errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +52,8 @@ func Fixture(t testing.TB, name string) string {
 	return p
 }
 
-func moduleRoot(t testing.TB) string {
+// ModuleRoot returns the folder of the go.mod above the test.
+func ModuleRoot(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()
 	if err != nil {
