@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/snapview/snapview/snapshot"
 )
@@ -89,12 +90,6 @@ func (d *delta) length() int64 {
 	return n
 }
 
-// find returns where block b lies in the file.
-func (d *delta) find(b uint32) (off int64, ok bool) {
-	i, ok := slices.BinarySearch(d.blocks, b)
-	return d.data + int64(i)*blockSize, ok
-}
-
 // An older file of the chain: one of its fields is set.
 type older struct {
 	delta *delta
@@ -104,45 +99,96 @@ type older struct {
 
 // merged is a file put together from the newest delta and what older backups
 // hold. It is a snapshot.Content. Headers of older deltas are read when the
-// file is first read.
+// file is first read, and joined to one list of all blocks that any delta has:
+// a read looks a block up once, however long the chain is. The list takes 8
+// bytes for each of them, 1 MiB at most.
 type merged struct {
 	newest *delta
 	load   func() ([]older, error) // newest first, a full file last
 
-	once sync.Once
-	rest []older
-	err  error
+	joined atomic.Bool
+	mu     sync.Mutex // of join
+	keys   []uint32 // blocks that a delta has, ascending
+	places []uint32 // of each: the delta's number, and the block's in it
+	deltas []*delta
+	full   io.ReaderAt // nil if there is none
+	size   int64       // of full
+}
+
+const (
+	placeBits = 17 // maxBlocks numbers
+	maxDeltas = 1<<(32-placeBits) - 1
+)
+
+// join makes the list. An error is not kept: the next read tries again.
+func (m *merged) join() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.joined.Load() {
+		return nil
+	}
+	rest, err := m.load()
+	if err != nil {
+		return err
+	}
+	if len(rest) >= maxDeltas {
+		return snapshot.Errorf(snapshot.ErrUnsupported, "%s: a chain of %d backups", m.newest.name, len(rest)+1)
+	}
+	m.deltas, m.full = []*delta{m.newest}, nil
+	for _, o := range rest {
+		if o.full != nil {
+			m.full, m.size = o.full, o.size
+			break
+		}
+		m.deltas = append(m.deltas, o.delta)
+	}
+	found := make([]uint32, m.newest.length()) // 0, or one more than the delta's number, and the block's
+	n := 0
+	for i, d := range m.deltas {
+		for k, b := range d.blocks {
+			if i > 0 && b >= m.newest.trunc {
+				break // cut off since
+			}
+			if found[b] == 0 {
+				found[b] = uint32(i+1)<<placeBits | uint32(k)
+				n++
+			}
+		}
+	}
+	m.keys, m.places = make([]uint32, 0, n), make([]uint32, 0, n)
+	for b, place := range found {
+		if place != 0 {
+			m.keys, m.places = append(m.keys, uint32(b)), append(m.places, place-1<<placeBits)
+		}
+	}
+	for _, d := range m.deltas[1:] {
+		d.blocks = nil // in the list now
+	}
+	m.joined.Store(true)
+	return nil
 }
 
 // source returns where block b is, r == nil for a block of zeros.
 func (m *merged) source(b uint32) (r io.ReaderAt, off, limit int64) {
 	const none = int64(1) << 62
-	if off, ok := m.newest.find(b); ok {
-		return m.newest.r, off, none
+	if i, ok := slices.BinarySearch(m.keys, b); ok {
+		d := m.deltas[m.places[i]>>placeBits]
+		return d.r, d.data + int64(m.places[i]&(1<<placeBits-1))*blockSize, none
 	}
-	if b >= m.newest.trunc {
+	off = int64(b) * blockSize
+	if b >= m.newest.trunc || m.full == nil || off >= m.size {
 		return nil, 0, 0
 	}
-	for _, o := range m.rest {
-		if o.full != nil {
-			if off = int64(b) * blockSize; off >= o.size {
-				return nil, 0, 0
-			}
-			return o.full, off, o.size
-		}
-		if off, ok := o.delta.find(b); ok {
-			return o.delta.r, off, none
-		}
-	}
-	return nil, 0, 0
+	return m.full, off, m.size
 }
 
 // ReadAt reads runs of blocks that lie behind each other in one file with one
 // read.
 func (m *merged) ReadAt(p []byte, off int64) (int, error) {
-	m.once.Do(func() { m.rest, m.err = m.load() })
-	if m.err != nil {
-		return 0, m.err
+	if !m.joined.Load() {
+		if err := m.join(); err != nil {
+			return 0, err
+		}
 	}
 	size := m.newest.length() * blockSize
 	if off >= size {

@@ -66,7 +66,8 @@ func TestMerged_EqualsApplyingInOrder(t *testing.T) {
 			next := make([]byte, d.length()*blockSize)
 			copy(next, state[:trunc*blockSize])
 			for _, b := range blocks {
-				off, _ := d.find(b)
+				i, _ := slices.BinarySearch(d.blocks, b)
+				off := d.data + int64(i)*blockSize
 				copy(next[int(b)*blockSize:], raw[off:off+blockSize])
 			}
 			if newest != nil {
