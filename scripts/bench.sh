@@ -4,7 +4,7 @@
 #
 #   RUNS=5       runs of each; the tables have medians
 #   FIO_SECONDS=2  of each fio job
-#   ONLY=open    only one part: open, nbd, layout
+#   ONLY=open    only one part: open, nbd, kloset, layout
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=$(scripts/go.sh)
@@ -49,6 +49,7 @@ $("$GO" env GOVERSION), $(/usr/lib/postgresql/15/bin/postgres --version 2>/dev/n
 TEXT
 part open 'From a backup to the first row, and a scan' "$GO" run ./scripts/bench/open -runs "$runs" -seconds "${FIO_SECONDS:-2}"
 part nbd 'The NBD server beside nbdkit and qemu-nbd' "$GO" run ./scripts/bench/nbd -runs "$runs"
+part kloset 'A Plakar Kloset, read where it lies' "$GO" run ./scripts/bench/kloset -runs "$runs"
 part layout 'Lay-out' layout
 if [ -e "$out" ] && grep -q '^## Remarks' "$out"; then
 	printf '\n' >>"$new"

@@ -15,7 +15,8 @@ import (
 
 const (
 	subkeySize = 32
-	frameExtra = 12 + 16 // nonce before, tag after
+	nonceSize  = 12
+	frameExtra = nonceSize + aes.BlockSize // nonce before, tag after
 	maxFrame   = 16 << 20
 )
 
@@ -48,17 +49,28 @@ func newCipher(e *format.Encryption, key []byte) (*cipher, error) {
 	return &cipher{block, e.Subkey, e.Frame}, nil
 }
 
-// open returns a reader of the plain text.
-func (c *cipher) open(blob []byte) (io.Reader, error) {
+// open returns a reader of the plain text. With tags each frame's tag is
+// checked; without them the caller has to check what comes out: see untagged.
+func (c *cipher) open(blob []byte, tags bool) (io.Reader, error) {
 	key, rest, err := c.subkey(blob)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := subtle.NewAESGCMSIV(key)
+	f := &frames{size: c.frame + frameExtra, rest: rest}
+	if tags {
+		aead, err := subtle.NewAESGCMSIV(key)
+		if err != nil {
+			return nil, err
+		}
+		f.decrypt = func(frame []byte) ([]byte, error) { return aead.Decrypt(frame, nil) }
+		return f, nil
+	}
+	u, err := newUntagged(key)
 	if err != nil {
 		return nil, err
 	}
-	return &frames{aead: aead, size: c.frame + frameExtra, rest: rest}, nil
+	f.decrypt = u.decrypt
+	return f, nil
 }
 
 // subkey unwraps the blob's own key.
@@ -85,11 +97,11 @@ func (c *cipher) subkey(blob []byte) (key, rest []byte, err error) {
 
 // frames reads one frame after the other.
 type frames struct {
-	aead  *subtle.AESGCMSIV
-	size  int // of a whole frame
-	rest  []byte
-	plain []byte // not handed out yet
-	n     int    // frames read
+	decrypt func(frame []byte) ([]byte, error)
+	size    int // of a whole frame
+	rest    []byte
+	plain   []byte // not handed out yet
+	n       int    // frames read
 }
 
 func (f *frames) Read(p []byte) (int, error) {
@@ -98,7 +110,7 @@ func (f *frames) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		n := min(f.size, len(f.rest))
-		plain, err := f.aead.Decrypt(f.rest[:n], nil)
+		plain, err := f.decrypt(f.rest[:n])
 		if err != nil {
 			return 0, fmt.Errorf("encrypted frame %d: %w", f.n, err)
 		}

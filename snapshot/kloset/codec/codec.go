@@ -77,9 +77,11 @@ func openZstd(r io.Reader) (io.ReadCloser, error) {
 // errLong is a blob that holds more than it should.
 var errLong = errors.New("it holds more than it may")
 
-// Exact decodes a blob that holds size bytes, no more and no less.
-func (d *Codec) Exact(blob []byte, size int) ([]byte, error) {
-	r, err := d.reader(blob)
+// Chunk decodes a blob that holds size bytes, no more and no less. The tags of
+// encrypted frames are not checked: the caller must compare the MAC of what it
+// gets, which has the same key.
+func (d *Codec) Chunk(blob []byte, size int) ([]byte, error) {
+	r, err := d.reader(blob, false)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +101,7 @@ func (d *Codec) Exact(blob []byte, size int) ([]byte, error) {
 
 // All decodes a blob that holds at most limit bytes.
 func (d *Codec) All(blob []byte, limit int64) ([]byte, error) {
-	r, err := d.reader(blob)
+	r, err := d.reader(blob, true)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +113,13 @@ func (d *Codec) All(blob []byte, limit int64) ([]byte, error) {
 }
 
 // Stream decodes a blob of any size as it is read; Close must follow.
-func (d *Codec) Stream(blob []byte) (io.ReadCloser, error) { return d.reader(blob) }
+func (d *Codec) Stream(blob []byte) (io.ReadCloser, error) { return d.reader(blob, true) }
 
-func (d *Codec) reader(blob []byte) (io.ReadCloser, error) {
+func (d *Codec) reader(blob []byte, tags bool) (io.ReadCloser, error) {
 	var in io.Reader = bytes.NewReader(blob)
 	if d.cipher != nil {
 		var err error
-		if in, err = d.cipher.open(blob); err != nil {
+		if in, err = d.cipher.open(blob, tags); err != nil {
 			return nil, wrap(err)
 		}
 	}

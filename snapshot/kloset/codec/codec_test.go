@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pierrec/lz4/v4"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/kloset/format"
@@ -43,6 +44,44 @@ func TestUnwrap(t *testing.T) {
 	}
 }
 
+// What Tink encrypts comes out the same without its tags, also where the
+// counter of a frame wraps around.
+func TestUntagged(t *testing.T) {
+	key := make([]byte, 32)
+	for i := range 300 {
+		key[i%32] ^= byte(i)
+		aead, err := subtle.NewAESGCMSIV(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := bytes.Repeat([]byte{byte(i), 7, 1}, i*i/40)
+		frame, err := aead.Encrypt(plain, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := newUntagged(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := u.decrypt(frame); err != nil || !bytes.Equal(got, plain) {
+			t.Fatalf("%d bytes: %v", len(plain), err)
+		}
+	}
+	// RFC 8452, appendix C.3: the counter wraps around.
+	u, err := newUntagged(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame := append(make([]byte, 12), unhex(t, "f3f80f2cf0cb2dd9c5984fcda908456cc537703b5ba70324a6793a7bf218d3eaffffffff000000000000000000000000")...)
+	want := "000000000000000000000000000000004db923dc793ee6497c76dcc03a98e108"
+	if got, err := u.decrypt(frame); err != nil || hex.EncodeToString(got) != want {
+		t.Errorf("%x, %v", got, err)
+	}
+	if _, err := u.decrypt(frame[:27]); err == nil {
+		t.Error("a frame of 27 bytes")
+	}
+}
+
 func lz4Codec(t testing.TB) *Codec {
 	t.Helper()
 	c, err := New(&format.Config{Compression: "LZ4"}, nil)
@@ -72,9 +111,9 @@ func TestCodec_Bounds(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for what, err := range map[string]error{
 		"All":   second(c.All(bomb, 1<<20)),
-		"Exact": second(c.Exact(bomb, 1<<20)),
-		"short": second(c.Exact(packed(t, plain[:100]), 101)),
-		"long":  second(c.Exact(packed(t, plain[:100]), 99)),
+		"Chunk": second(c.Chunk(bomb, 1<<20)),
+		"short": second(c.Chunk(packed(t, plain[:100]), 101)),
+		"long":  second(c.Chunk(packed(t, plain[:100]), 99)),
 		"cut":   second(c.All(bomb[:len(bomb)-1], 1<<30)),
 	} {
 		if !errors.Is(err, snapshot.ErrDamaged) {
@@ -86,7 +125,7 @@ func TestCodec_Bounds(t *testing.T) {
 	if n := after.TotalAlloc - before.TotalAlloc; n > 800<<20 {
 		t.Errorf("%d MiB were allocated", n>>20)
 	}
-	if b, err := c.Exact(bomb, len(plain)); err != nil || len(b) != len(plain) {
+	if b, err := c.Chunk(bomb, len(plain)); err != nil || len(b) != len(plain) {
 		t.Error(err)
 	}
 }
@@ -153,8 +192,8 @@ func FuzzDecode(f *testing.F) {
 		if out, err := c.All(b, 1<<20); err == nil && len(out) > 1<<20 || err != nil && !errors.Is(err, snapshot.ErrDamaged) {
 			t.Errorf("All: %d bytes, %v", len(out), err)
 		}
-		if out, err := c.Exact(b, 1000); err == nil && len(out) != 1000 || err != nil && !errors.Is(err, snapshot.ErrDamaged) {
-			t.Errorf("Exact: %d bytes, %v", len(out), err)
+		if out, err := c.Chunk(b, 1000); err == nil && len(out) != 1000 || err != nil && !errors.Is(err, snapshot.ErrDamaged) {
+			t.Errorf("Chunk: %d bytes, %v", len(out), err)
 		}
 	})
 }

@@ -64,7 +64,7 @@ func RightKey(e *format.Encryption, key []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r, err := c.open(e.Canary)
+	r, err := c.open(e.Canary, true)
 	if err != nil {
 		return false, nil
 	}

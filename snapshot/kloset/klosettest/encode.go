@@ -84,6 +84,9 @@ func newSecret(o Options) (*secret, error) {
 	switch o.KDF {
 	case "ARGON2ID":
 		k.Time, k.Memory, k.Threads = 1, 64, 1
+		if o.Effort {
+			k.Time, k.Memory = 4, 256<<10
+		}
 		p.Argon2id = map[string]any{"SaltSize": 16, "Time": k.Time, "Memory": k.Memory, "Threads": k.Threads, "KeyLen": 32}
 	case "SCRYPT":
 		k.N, k.R, k.P = 16, 8, 1

@@ -29,7 +29,8 @@ import (
 // Options of a store. The zero value is one in plain text, compressed by LZ4.
 type Options struct {
 	Passphrase  string // encrypts the store
-	KDF         string // ARGON2ID, SCRYPT or PBKDF2, with little effort; PBKDF2 if empty
+	KDF         string // ARGON2ID, SCRYPT or PBKDF2; PBKDF2 if empty
+	Effort      bool   // Argon2id takes as much time and memory as Plakar's, not as little as it can
 	Compression string // LZ4, GZIP, ZSTD or none; LZ4 if empty
 	SHA256      bool   // instead of BLAKE3
 	Chunk       int64  // mean size of chunks, bytes; 1 MiB if 0, as Plakar's

@@ -27,7 +27,7 @@ const (
 func (r *Repo) Chunk(ctx context.Context, m format.MAC, size int64) ([]byte, error) {
 	// What does not compress grows by the headers of its blocks and frames.
 	stored := size + size/64 + 4096
-	return r.find(ctx, format.TypeChunk, m, stored, func(b []byte) ([]byte, error) { return r.codec.Exact(b, int(size)) })
+	return r.find(ctx, format.TypeChunk, m, stored, func(b []byte) ([]byte, error) { return r.codec.Chunk(b, int(size)) })
 }
 
 // Blob returns a blob that is no chunk.
