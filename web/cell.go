@@ -65,17 +65,23 @@ func sendCell(c echo.Context, rel *relation, col *column, value []byte, binary, 
 	contentType, ext := "text/plain; charset=utf-8", ".txt"
 	if binary {
 		contentType, ext = "application/octet-stream", ".bin"
-		media := http.DetectContentType(value)
-		h.Set("X-Snapview-Media-Type", media)
-		if exts, err := mime.ExtensionsByType(media); err == nil && len(exts) > 0 && media != "application/octet-stream" {
-			ext = exts[0]
-		}
+		h.Set("X-Snapview-Media-Type", http.DetectContentType(value))
+		ext = extensionOf(value)
 	}
 	if binary || download {
 		h.Set("Content-Disposition", attachment(rel.Name+"-"+col.Name+ext))
 	}
 	h.Set("Content-Length", strconv.Itoa(len(value)))
 	return c.Blob(http.StatusOK, contentType, value)
+}
+
+// extensionOf guesses what a file with this beginning should end in.
+func extensionOf(content []byte) string {
+	media := http.DetectContentType(content)
+	if exts, err := mime.ExtensionsByType(media); err == nil && len(exts) > 0 && media != "application/octet-stream" {
+		return exts[0]
+	}
+	return ".bin"
 }
 
 // attachment returns a Content-Disposition for a file name that may hold

@@ -196,10 +196,22 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 		"/sessions/demo/overlay?since=2026-01-01T00:00:00Z", "/sessions/demo/growth", "/sessions/demo/checkpoints",
 		"/sessions/demo/databases", "/sessions/demo/databases?sizes=true", "/sessions/demo/queries",
 		shop + "/schemas", shop + "/relations", shop + "/relations?system=true&limit=10&sort=size", shop + "/completion", oid, oid + "/count",
-		oid + "/rows?limit=3", oid + "/cell?key=" + url.QueryEscape(`["7"]`) + "&column=2",
+		oid + "/facets?column=1", shop + "/objects?kind=function", shop + "/large-objects", oid + "/rows?limit=3", oid + "/cell?key=" + url.QueryEscape(`["7"]`) + "&column=2",
 	} {
 		e.call("GET", path, nil, 200, nil)
 	}
+	var functions objectList
+	e.call("GET", shop+"/objects?kind=function&q=vat", nil, 200, &functions)
+	e.call("GET", fmt.Sprintf("%s/objects/function/%d", shop, functions.Items[0].OID), nil, 200, nil)
+	large, err := cluster(t).QueryText(t.Context(), "shop", "select lo_from_bytea(0, 'content')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unlinkLargeObject(t, large) })
+	if err := cluster(t).Exec(t.Context(), "shop", "grant select on large object "+large+" to public"); err != nil {
+		t.Fatal(err)
+	}
+	e.call("GET", shop+"/large-objects/"+large, nil, 200, nil)
 	e.call("GET", oid+"/cell?key="+url.QueryEscape(`["9"]`)+"&column=3", nil, 204, nil)
 	e.call("GET", "/catalogue", nil, 200, nil)
 	e.call("POST", "/catalogue/refresh", nil, 200, nil)

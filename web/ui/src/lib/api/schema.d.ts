@@ -616,6 +616,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/databases/{db}/relations/{oid}/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+                /** @description The relation's OID. */
+                oid: components["parameters"]["OID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The values that a column has most often.
+         * @description From the statistics in the backup, which reads nothing of the table; with `exact`, or with a filter, by counting.
+         */
+        get: operations["listFacets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/databases/{db}/objects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        /** Functions, types, extensions, roles or tablespaces; at most 5000. */
+        get: operations["listObjects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/databases/{db}/objects/{kind}/{oid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+                kind: components["schemas"]["ObjectKind"];
+                /** @description The relation's OID. */
+                oid: components["parameters"]["OID"];
+            };
+            cookie?: never;
+        };
+        /** One of them, with its definition where there is one. */
+        get: operations["getObject"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/databases/{db}/large-objects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        /** Files kept in the database as large objects, by OID. */
+        get: operations["listLargeObjects"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/databases/{db}/large-objects/{oid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+                /** @description The relation's OID. */
+                oid: components["parameters"]["OID"];
+            };
+            cookie?: never;
+        };
+        /** The content of one, as a download. */
+        get: operations["getLargeObject"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/databases/{db}/relations/{oid}/cell": {
         parameters: {
             query?: never;
@@ -1236,6 +1356,49 @@ export interface components {
             /** @description Tables, views and their like. */
             relations: number;
             comment?: string;
+        };
+        Facets: {
+            /** @enum {string} */
+            source: "statistics" | "exact";
+            items: {
+                /** @description Its first 500 characters; null for NULL. */
+                value: string | null;
+                /** @description How many have it; estimated, if the source is statistics. */
+                rows: number;
+                /** @description Of all rows, 0 to 1. */
+                fraction: number;
+            }[];
+            /** @description How many values there are, estimated. */
+            distinct?: number;
+            /** @description There are others. */
+            truncated: boolean;
+            /** @description The statement that counted, if one did. */
+            sql?: string;
+        };
+        /** @enum {string} */
+        ObjectKind: "function" | "type" | "extension" | "role" | "tablespace";
+        Object: {
+            /** Format: int64 */
+            oid: number;
+            schema?: string;
+            name: string;
+            /** @description What it is exactly: function, procedure, aggregate, enum, domain, login ... */
+            kind: string;
+            /** @description Arguments and result, labels, version and the like. */
+            detail?: string;
+            owner?: string;
+            comment?: string;
+            attributes?: string[];
+            /** @description The statement that makes it; of one object only. */
+            definition?: string;
+        };
+        LargeObject: {
+            /** Format: int64 */
+            oid: number;
+            owner: string;
+            comment?: string;
+            /** Format: int64 */
+            bytes: number;
         };
         /** @enum {string} */
         RelationKind: "table" | "partitioned-table" | "partition" | "view" | "materialized-view" | "foreign-table" | "sequence";
@@ -2562,6 +2725,177 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RowPage"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listFacets: {
+        parameters: {
+            query: {
+                /** @description The column's number. */
+                column: number;
+                limit?: number;
+                exact?: boolean;
+                /**
+                 * @description Column number, operator and value, for example `3.eq.Berlin`, `2.notnull`, `5.contains.foo`; may be given several
+                 *     times, all must hold. `contains` looks for the value in the column's text, whatever the case.
+                 */
+                filter?: components["parameters"]["Filter"];
+                /** @description Cancel after so long; the server's limit applies in any case. */
+                timeoutSeconds?: components["parameters"]["Timeout"];
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+                /** @description The relation's OID. */
+                oid: components["parameters"]["OID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The values, most frequent first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Facets"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listObjects: {
+        parameters: {
+            query: {
+                kind: components["schemas"]["ObjectKind"];
+                /** @description Text that the name must hold. */
+                q?: string;
+                /** @description The system's own and those of extensions too. */
+                system?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The objects, by name, without definitions. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Object"][];
+                        truncated: boolean;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getObject: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+                kind: components["schemas"]["ObjectKind"];
+                /** @description The relation's OID. */
+                oid: components["parameters"]["OID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The object. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Object"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listLargeObjects: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["LargeObject"][];
+                        /** Format: int64 */
+                        next?: number;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getLargeObject: {
+        parameters: {
+            query?: {
+                /** @description Cancel after so long; the server's limit applies in any case. */
+                timeoutSeconds?: components["parameters"]["Timeout"];
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+                /** @description The relation's OID. */
+                oid: components["parameters"]["OID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its bytes; a connection that breaks off means that they are not all. */
+            200: {
+                headers: {
+                    /** @description What the bytes look like. */
+                    "X-Snapview-Media-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             default: components["responses"]["Problem"];
