@@ -16,7 +16,7 @@ import (
 // half of it, so that readers who failed together do not come back together.
 const (
 	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = 3 * time.Second
 )
 
 func pause(try int) time.Duration {

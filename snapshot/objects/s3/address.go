@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // An Address says where objects lie in a bucket.
@@ -36,6 +38,9 @@ func Parse(address string) (Address, error) {
 		return a, fmt.Errorf("s3://%s: write s3://BUCKET/KEY; keys and passwords come from the environment or ~/.aws/credentials, an endpoint from ?endpoint=URL", u.Hostname())
 	}
 	a.Bucket = u.Host
+	if err := s3utils.CheckValidBucketName(a.Bucket); err != nil {
+		return a, fmt.Errorf("%s: %w", a, err)
+	}
 	if key := path.Clean("/" + u.Path); key != "/" {
 		a.Key = key[1:]
 	}
