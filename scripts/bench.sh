@@ -4,7 +4,7 @@
 #
 #   RUNS=5       runs of each; the tables have medians
 #   FIO_SECONDS=2  of each fio job
-#   ONLY=open    only one part: open, nbd, kloset, layout
+#   ONLY=open    only one part: open, nbd, compressed, kloset, layout
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=$(scripts/go.sh)
@@ -41,6 +41,31 @@ layout() {
 		awk 'BEGIN { print "```" } { print } END { print "```" }'
 }
 
+compressed() {
+	"$GO" run ./scripts/bench/compressed -backup "$(BACKUP_ONLY=1 scripts/demo.sh)" -runs "$runs"
+	chain
+}
+
+# chain: eight incremental backups beside what pg_combinebackup would make.
+chain() {
+	SNAPVIEW_BENCH=1 "$GO" test -run '^$' -bench '^BenchmarkChain$' -benchtime 1s -count "$runs" ./snapshot/sources |
+		awk '/^BenchmarkChain/ { split($1, n, "/"); sub(/-[0-9]+$/, "", n[3]); print n[2], n[3], $3 / 1000 }' |
+		sort -k1,1 -k2,2 -k3,3n |
+		awk '{ key = $1 " " $2; count[key]++; value[key, count[key]] = $3 }
+			function median(kind, what, n) { n = count[kind " " what]; return value[kind " " what, int((n + 1) / 2)] }
+			END {
+				print "| a chain of 8 backups, from the page cache | 8 KiB at random, us | beside combined | 256 MiB forwards, ms | beside combined |"
+				print "| --- | --- | --- | --- | --- |"
+				split("combined chain tars", what)
+				text["combined"] = "combined by pg_combinebackup, a directory"; text["chain"] = "**the chain**, directories"; text["tars"] = "**the chain**, folders of tars"
+				for (i = 1; i <= 3; i++) {
+					w = what[i]; r = median("random", w); s = median("scan", w)
+					printf "| %s | %.2f | %.2f | %.0f | %.2f |\n", text[w], r, r / median("random", "combined"), s / 1000, s / median("scan", "combined")
+				}
+				print ""
+			}'
+}
+
 cat >"$new" <<TEXT
 # Benchmarks
 
@@ -50,6 +75,7 @@ TEXT
 part open 'From a backup to the first row, and a scan' "$GO" run ./scripts/bench/open -runs "$runs" -seconds "${FIO_SECONDS:-2}"
 part nbd 'The NBD server beside nbdkit and qemu-nbd' "$GO" run ./scripts/bench/nbd -runs "$runs"
 part kloset 'A Plakar Kloset, read where it lies' "$GO" run ./scripts/bench/kloset -runs "$runs"
+part compressed 'Compressed tars and chains, read where they lie' compressed
 part layout 'Lay-out' layout
 if [ -e "$out" ] && grep -q '^## Remarks' "$out"; then
 	printf '\n' >>"$new"

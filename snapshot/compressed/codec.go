@@ -44,7 +44,7 @@ var codecs = []codec{
 	{name: "gzip", magic: "\x1f\x8b", first: inflate.First, walk: inflate.Walk, span: inflate.Span},
 	{name: "lz4", magic: "\x04\x22\x4d\x18", first: lz4frame.First, walk: lz4frame.Walk, span: lz4frame.Span},
 	{name: "zstd", magic: "\x28\xb5\x2f\xfd", open: func(r io.Reader) (io.ReadCloser, error) {
-		d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow))
+		d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			return nil, err
 		}

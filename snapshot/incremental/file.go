@@ -108,8 +108,8 @@ type merged struct {
 
 	joined atomic.Bool
 	mu     sync.Mutex // of join
-	keys   []uint32 // blocks that a delta has, ascending
-	places []uint32 // of each: the delta's number, and the block's in it
+	keys   []uint32   // blocks that a delta has, ascending
+	places []uint32   // of each: the delta's number, and the block's in it
 	deltas []*delta
 	full   io.ReaderAt // nil if there is none
 	size   int64       // of full

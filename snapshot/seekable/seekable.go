@@ -53,9 +53,19 @@ func Write(w io.Writer, r io.Reader, tag []byte) (size int64, err error) {
 	// One goroutine reads, one for each frame compresses, this one writes in
 	// order. The channel's capacity bounds how many frames are under way.
 	type result struct {
-		data chan []byte
+		data chan *[]byte
 		n    int
 		err  error
+	}
+	// Buffers of frames, before and after; a fresh one costs as much as a
+	// tenth of compressing it.
+	var plain, packed sync.Pool
+	buffer := func(p *sync.Pool, n int) *[]byte {
+		if b, ok := p.Get().(*[]byte); ok {
+			return b
+		}
+		b := make([]byte, n)
+		return &b
 	}
 	queue := make(chan result, 2*runtime.GOMAXPROCS(0))
 	stop := make(chan struct{})
@@ -65,12 +75,17 @@ func Write(w io.Writer, r io.Reader, tag []byte) (size int64, err error) {
 	running.Go(func() {
 		defer close(queue)
 		for {
-			buf := make([]byte, FrameSize)
-			n, err := fill(r, buf)
+			buf := buffer(&plain, FrameSize)
+			n, err := fill(r, *buf)
 			res := result{n: n, err: err}
 			if n > 0 {
-				res.data = make(chan []byte, 1)
-				running.Go(func() { res.data <- enc.EncodeAll(buf[:n], nil) })
+				res.data = make(chan *[]byte, 1)
+				running.Go(func() {
+					out := buffer(&packed, FrameSize+FrameSize/64)
+					*out = enc.EncodeAll((*buf)[:n], (*out)[:0])
+					plain.Put(buf)
+					res.data <- out
+				})
 			}
 			select {
 			case queue <- res:
@@ -86,10 +101,11 @@ func Write(w io.Writer, r io.Reader, tag []byte) (size int64, err error) {
 	for res := range queue {
 		if res.n > 0 {
 			frame := <-res.data
-			if _, err := w.Write(frame); err != nil {
+			if _, err := w.Write(*frame); err != nil {
 				return size, err
 			}
-			table = binary.LittleEndian.AppendUint32(table, uint32(len(frame)))
+			table = binary.LittleEndian.AppendUint32(table, uint32(len(*frame)))
+			packed.Put(frame)
 			table = binary.LittleEndian.AppendUint32(table, uint32(res.n))
 			size += int64(res.n)
 		}
