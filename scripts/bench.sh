@@ -4,7 +4,7 @@
 #
 #   RUNS=5       runs of each; the tables have medians
 #   FIO_SECONDS=2  of each fio job
-#   ONLY=open    only one part: open, nbd, compressed, kloset, layout
+#   ONLY=open    only one part: open, nbd, compressed, kloset, s3, layout
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=$(scripts/go.sh)
@@ -66,6 +66,13 @@ chain() {
 			}'
 }
 
+s3() {
+	local server
+	server=$(scripts/s3server.sh)
+	"$GO" run ./scripts/bench/open -opens=false -fio=false >&2 # makes the backup, once
+	"$GO" run ./scripts/bench/s3 -runs "$runs" -server "$server"
+}
+
 cat >"$new" <<TEXT
 # Benchmarks
 
@@ -73,6 +80,7 @@ cat >"$new" <<TEXT
 $("$GO" env GOVERSION), $(/usr/lib/postgresql/15/bin/postgres --version 2>/dev/null || echo 'no local PostgreSQL 15').
 TEXT
 part open 'From a backup to the first row, and a scan' "$GO" run ./scripts/bench/open -runs "$runs" -seconds "${FIO_SECONDS:-2}"
+part s3 'From a backup in an object store, 20 ms away' s3
 part nbd 'The NBD server beside nbdkit and qemu-nbd' "$GO" run ./scripts/bench/nbd -runs "$runs"
 part kloset 'A Plakar Kloset, read where it lies' "$GO" run ./scripts/bench/kloset -runs "$runs"
 part compressed 'Compressed tars and chains, read where they lie' compressed
