@@ -3,6 +3,7 @@ package pgrunner
 import (
 	"context"
 	_ "embed"
+	"io"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -25,6 +26,9 @@ type box interface {
 	// complaints returns what was written to standard error: messages of the
 	// sandbox and the shell, for the log has PostgreSQL's.
 	complaints() string
+	// run runs one of PostgreSQL's client programs on the server, as its
+	// user, and waits for it.
+	run(ctx context.Context, c Config, p clientProgram, stdout, stderr io.Writer) error
 	// signal is sent to the first process.
 	signal(ctx context.Context, sig syscall.Signal) error
 	// release kills what runs and removes what is left of the box. When it

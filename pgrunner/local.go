@@ -125,6 +125,7 @@ func freeID() (int, error) {
 
 // localBox is a box of namespaces.
 type localBox struct {
+	plan   *Plan
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	stderr safeBuffer
@@ -165,7 +166,7 @@ func startLocal(c Config, p *Plan, record func(Resource) error) (_ box, err erro
 	if err != nil {
 		return nil, err
 	}
-	b := &localBox{cmd: cmd, ended: make(chan struct{})}
+	b := &localBox{plan: p, cmd: cmd, ended: make(chan struct{})}
 	cmd.Stderr = &b.stderr
 	cmd.Stdout = &b.stderr
 	if b.stdin, err = cmd.StdinPipe(); err != nil {

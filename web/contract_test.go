@@ -240,6 +240,7 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	var export struct{ URL string }
 	e.call("POST", shop+"/exports", map[string]any{"sql": "select 1", "format": "csv"}, 201, &export)
 	e.call("GET", strings.TrimPrefix(export.URL, "/api/v1"), nil, 200, nil)
+	e.call("POST", shop+"/dumps", map[string]any{"schemaOnly": true}, 201, nil)
 	cancelOne(t, e)
 	readEvents(t, e, "/sessions/demo/events", "", func(events []event) bool { return len(events) >= 3 })
 	e.call("DELETE", "/sessions/demo", nil, 202, nil)

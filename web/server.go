@@ -284,6 +284,7 @@ func (s *Server) routes(g *echo.Group) {
 	db.POST("/query", s.runQuery)
 	db.POST("/export", s.runExport)
 	db.POST("/exports", s.createExport)
+	db.POST("/dumps", s.createDump)
 	g.GET("/sessions/:id/exports/:eid", s.downloadExport)
 	g.GET("/sessions/:id/queries", s.listQueries)
 	g.DELETE("/sessions/:id/queries/:qid", s.cancelQuery)

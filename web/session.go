@@ -92,6 +92,10 @@ type Session interface {
 	// backup's own. The caller closes it. Reading it fails when ctx is done.
 	Disk(ctx context.Context, checkpoint string) (Disk, error)
 
+	// Dump runs pg_dump, of the server's own version, and copies what it
+	// prints to w. The error has pg_dump's words.
+	Dump(ctx context.Context, opts DumpOptions, w io.Writer) error
+
 	// DSN returns a connection string (anything that pgx.ParseConfig takes)
 	// for a database of the server as the reader role: NOSUPERUSER, member
 	// of pg_read_all_data and of nothing that writes. It returns ErrNotReady

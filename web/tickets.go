@@ -14,22 +14,27 @@ const ticketLife = 2 * time.Minute
 // maxTickets is how many wait at once.
 const maxTickets = 200
 
-// tickets are exports that were prepared by a POST and wait for the browser to
-// download them: a download is a plain GET, which must not carry a statement
-// in its address.
+// A download is a file that was prepared by a POST and waits for the browser: a
+// download is a plain GET, which must not carry a statement in its address.
+type download interface {
+	// send answers the GET. It is called once.
+	send(s *Server, c echo.Context, session Session) error
+}
+
+// tickets are the downloads that wait.
 type tickets struct {
 	mu   sync.Mutex
 	open map[queryKey]ticket
 }
 
 type ticket struct {
-	plan    *plannedExport
+	file    download
 	expires time.Time
 }
 
 func newTickets() *tickets { return &tickets{open: make(map[queryKey]ticket)} }
 
-func (t *tickets) add(key queryKey, plan *plannedExport) (time.Time, error) {
+func (t *tickets) add(key queryKey, file download) (time.Time, error) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,11 +47,11 @@ func (t *tickets) add(key queryKey, plan *plannedExport) (time.Time, error) {
 		return time.Time{}, problem(http.StatusTooManyRequests, "busy", "too many exports wait to be downloaded")
 	}
 	expires := now.Add(ticketLife)
-	t.open[key] = ticket{plan, expires}
+	t.open[key] = ticket{file, expires}
 	return expires, nil
 }
 
-func (t *tickets) take(key queryKey) *plannedExport {
+func (t *tickets) take(key queryKey) download {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	have, ok := t.open[key]
@@ -54,7 +59,7 @@ func (t *tickets) take(key queryKey) *plannedExport {
 	if !ok || time.Now().After(have.expires) {
 		return nil
 	}
-	return have.plan
+	return have.file
 }
 
 func (s *Server) createExport(c echo.Context) error {
@@ -86,8 +91,13 @@ func (s *Server) createExport(c echo.Context) error {
 	if err := s.findTarget(ctx, session, plan, columns); err != nil {
 		return err
 	}
+	return s.offer(c, session, plan)
+}
+
+// offer keeps a download for the browser and answers with where it is.
+func (s *Server) offer(c echo.Context, session Session, file download) error {
 	key := queryKey{session.Info().ID, newSecret()[:22]}
-	expires, err := s.tickets.add(key, plan)
+	expires, err := s.tickets.add(key, file)
 	if err != nil {
 		return err
 	}
@@ -101,9 +111,13 @@ func (s *Server) downloadExport(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	plan := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")})
-	if plan == nil {
+	file := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")})
+	if file == nil {
 		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
 	}
-	return s.export(c, session, plan)
+	return file.send(s, c, session)
+}
+
+func (p *plannedExport) send(s *Server, c echo.Context, session Session) error {
+	return s.export(c, session, p)
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
 	"strconv"
 	"time"
 
 	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/web"
 )
@@ -109,6 +111,19 @@ func webSample(s session.Sample) web.Sample {
 
 func (v *sessionView) SetLimit(_ context.Context, bytes int64) error {
 	return v.Session.SetLimit(bytes)
+}
+
+// Dump implements web.Session.
+func (v *sessionView) Dump(ctx context.Context, o web.DumpOptions, w io.Writer) error {
+	server, err := v.Server()
+	if err != nil {
+		return web.ErrNotReady
+	}
+	d := pgrunner.Dump{Database: o.Database, SchemaOnly: o.SchemaOnly, DataOnly: o.DataOnly, Inserts: o.Inserts}
+	for _, t := range o.Tables {
+		d.Tables = append(d.Tables, pgrunner.TableName{Schema: t.Schema, Name: t.Name})
+	}
+	return server.Dump(ctx, d, w)
 }
 
 func (v *sessionView) DSN(database string) (string, error) {

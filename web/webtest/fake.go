@@ -3,8 +3,13 @@ package webtest
 import (
 	"context"
 	"fmt"
+	"io"
+	"os/exec"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/snapview/snapview/web"
 )
@@ -143,6 +148,28 @@ func (s *Session) DSN(database string) (string, error) {
 		return "", web.ErrNotReady
 	}
 	return s.DSNs(database), nil
+}
+
+// Dump implements web.Session with the pg_dump on PATH.
+func (s *Session) Dump(ctx context.Context, opts web.DumpOptions, w io.Writer) error {
+	dsn, err := s.DSN(opts.Database)
+	if err != nil {
+		return err
+	}
+	args := []string{"--no-sync", "--dbname=" + dsn}
+	if opts.SchemaOnly {
+		args = append(args, "--schema-only")
+	}
+	for _, t := range opts.Tables {
+		args = append(args, "--table="+pgx.Identifier{t.Schema, t.Name}.Sanitize())
+	}
+	var complaints strings.Builder
+	cmd := exec.CommandContext(ctx, "pg_dump", args...)
+	cmd.Stdout, cmd.Stderr = w, &complaints
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("pg_dump: %w: %s", err, complaints.String())
+	}
+	return nil
 }
 
 // Close implements web.Session.

@@ -889,6 +889,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/databases/{db}/dumps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prepare a dump by pg_dump for the browser's own download.
+         * @description The URL that comes back streams it once, within two minutes, as plain SQL. A dump that fails after its first byte
+         *     breaks the connection off; pg_dump's last line says that it is complete.
+         */
+        post: operations["createDump"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/exports/{eid}": {
         parameters: {
             query?: never;
@@ -929,7 +955,7 @@ export interface components {
             position?: number;
         };
         /** @enum {string} */
-        ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
+        ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
         Health: {
             /** @constant */
             status: "ok";
@@ -1663,6 +1689,13 @@ export interface components {
             ms: number;
             /** Format: int64 */
             rows: number;
+        };
+        Download: {
+            id: string;
+            /** @description Path to open; relative to the server's root. */
+            url: string;
+            /** Format: date-time */
+            expiresAt: string;
         };
         /** @description Either sql or relation is given. */
         ExportRequest: {
@@ -3084,13 +3117,53 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        id: string;
-                        /** @description Path to open; relative to the server's root. */
-                        url: string;
-                        /** Format: date-time */
-                        expiresAt: string;
-                    };
+                    "application/json": components["schemas"]["Download"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createDump: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description OIDs; none for the whole database. */
+                    relations?: number[];
+                    /** @default false */
+                    schemaOnly?: boolean;
+                    /** @default false */
+                    dataOnly?: boolean;
+                    /**
+                     * @description INSERT statements with column names in place of COPY.
+                     * @default false
+                     */
+                    inserts?: boolean;
+                    fileName?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Ready to be downloaded. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Download"];
                 };
             };
             default: components["responses"]["Problem"];
