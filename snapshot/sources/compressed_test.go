@@ -3,8 +3,10 @@ package sources_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/snapview/snapview/snapshot"
@@ -103,12 +105,12 @@ func TestCompressed_Damaged(t *testing.T) {
 			}
 			must(t, os.WriteFile(packed, whole[:len(whole)*2/3], 0o600))
 			refuses("cut short")
-			if name != "lz4" { // its frames need not carry a checksum
-				flipped := append([]byte(nil), whole...)
-				flipped[len(flipped)/2] ^= 0x40
-				must(t, os.WriteFile(packed, flipped, 0o600))
-				refuses("one bit flipped")
-			}
+			flipped := append([]byte(nil), whole...)
+			flipped[len(flipped)/2] ^= 0x40
+			must(t, os.WriteFile(packed, flipped, 0o600))
+			refuses("one bit flipped")
+			must(t, os.WriteFile(packed, append(append([]byte(nil), whole...), "and more"...), 0o600))
+			refuses("with a tail")
 		})
 	}
 }
@@ -138,6 +140,39 @@ func TestCompressed_DamagedCache(t *testing.T) {
 		if again, err := os.ReadFile(entries[0]); err != nil || len(again) != len(whole) {
 			t.Errorf("%s: the entry was not made again: %d bytes, %v", what, len(again), err)
 		}
+	}
+}
+
+// A file that is read in place and damaged after it was indexed: what is read
+// of it is an error that names it, never other data.
+func TestCompressed_DamagedAfterwards(t *testing.T) {
+	file, _ := oneTar(t)
+	for _, name := range []string{"gzip", "lz4"} {
+		t.Run(name, func(t *testing.T) {
+			packed := compress(t, name, file)
+			opts := snapshot.Options{CacheDir: t.TempDir()}
+			s := open(t, packed, opts)
+			defer s.Close()
+			f, err := os.OpenFile(packed, os.O_WRONLY, 0)
+			must(t, err)
+			info, err := f.Stat()
+			must(t, err)
+			_, err = f.WriteAt(make([]byte, 4096), info.Size()/2)
+			must(t, errors.Join(err, f.Close()))
+			var bad error
+			err = fs.WalkDir(s.Tree, ".", func(name string, d fs.DirEntry, err error) error {
+				if err == nil && d.Type().IsRegular() {
+					if _, err := fs.ReadFile(s.Tree, name); err != nil {
+						bad = err
+					}
+				}
+				return err
+			})
+			must(t, err)
+			if !errors.Is(bad, snapshot.ErrDamaged) || !strings.Contains(bad.Error(), "backup was changed or damaged") {
+				t.Errorf("err = %v", bad)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,106 @@
+package compressed
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/snapshottest"
+	"github.com/snapview/snapview/snapshot/tarheaders"
+)
+
+// object is a file in memory.
+type object struct {
+	io.ReaderAt
+	size int64
+}
+
+func (o object) Size() int64         { return o.size }
+func (object) Changed() time.Time    { return time.Time{} }
+func (object) Prefetch(off, n int64) {}
+
+func newPass(t *testing.T, size int64) *pass {
+	t.Helper()
+	headers, err := tarheaders.NewRecorder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(headers.Stop)
+	return &pass{ctx: t.Context(), f: object{bytes.NewReader(nil), size}, name: "bomb", codec: &codecs[0], headers: headers}
+}
+
+// What expands beyond reason is ended; a large backup of little is not.
+func TestPass_EndsABomb(t *testing.T) {
+	head := make([]byte, 512)
+	copy(head[257:], "ustar")
+	for name, c := range map[string]struct {
+		size, out int64
+		bad       bool
+	}{
+		"small":           {100, 1 << 30, false},
+		"zeros":           {1 << 30, 1 << 40, false},
+		"a bomb":          {1 << 20, 5 << 30, true},
+		"an endless file": {1 << 50, 1 << 48, true},
+	} {
+		s := newPass(t, c.size)
+		if err := s.data(head); err != nil {
+			t.Fatal(err)
+		}
+		s.out = c.out
+		err := s.data(make([]byte, 512))
+		if c.bad != errors.Is(err, snapshot.ErrUnsafe) || err != nil && !strings.Contains(err.Error(), "bomb") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestPass_KnowsATarInAnyPieces(t *testing.T) {
+	head := make([]byte, 1024)
+	copy(head[257:], "ustar")
+	for _, step := range []int{1, 100, 511, 512, 1024} {
+		good, bad := newPass(t, 1000), newPass(t, 1000)
+		var err error
+		for at := 0; at < 1024; at += step {
+			end := min(at+step, 1024)
+			if err := good.data(head[at:end]); err != nil {
+				t.Errorf("steps of %d: %v", step, err)
+			}
+			if err == nil {
+				err = bad.data(make([]byte, end-at))
+			}
+		}
+		if !errors.Is(err, snapshot.ErrNotABackup) {
+			t.Errorf("zeros in steps of %d: %v", step, err)
+		}
+	}
+}
+
+func TestHead_OfAnyCompression(t *testing.T) {
+	want := bytes.Repeat([]byte("the beginning of a tar "), 5000)
+	file := filepath.Join(t.TempDir(), "x")
+	for _, program := range []string{"cat", "gzip", "lz4 -BD", "zstd", "bzip2", "xz"} {
+		args := strings.Fields(program)
+		c := exec.Command(snapshottest.Tool(t, args[0]), args[1:]...)
+		c.Stdin = bytes.NewReader(want)
+		packed, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, packed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{1, 1000, len(want), len(want) + 10} {
+			got, err := Head(bytes.NewReader(packed), n)
+			if err != nil || !bytes.Equal(got, want[:min(n, len(want))]) {
+				t.Errorf("%s: %d bytes of %d, %v", program, len(got), n, err)
+			}
+		}
+	}
+}
