@@ -339,7 +339,7 @@ func (s *Session) serverConfig() pgrunner.Config {
 		SessionID:       s.id,
 		Writable:        s.opts.Writable,
 		MemoryBytes:     s.opts.Memory,
-		CrashConsistent: s.opts.Snapshot.AssumeCrashConsistent || s.origin.atOneInstant(),
+		CrashConsistent: s.opts.Snapshot.AssumeCrashConsistent || p.snapshot.CrashConsistent || s.origin.atOneInstant(),
 		Limits: pgrunner.Limits{
 			MaxConnections:     id.Limits.MaxConnections,
 			MaxWorkerProcesses: id.Limits.MaxWorkerProcesses,

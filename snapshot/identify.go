@@ -26,6 +26,9 @@ type Draft struct {
 	// counts what they read as its own.
 	Parts []*Snapshot
 
+	// CrashConsistent is Snapshot.CrashConsistent.
+	CrashConsistent bool
+
 	// WAL holds segments and history files that lie outside of the backup
 	// and may complete it, by name. Those that recovery needs are shown in
 	// data/pg_wal; more would carry recovery past the end of the backup.
@@ -71,6 +74,7 @@ func Identify(ctx context.Context, d Draft, opts Options) (*Snapshot, error) {
 	s := &Snapshot{
 		Kind: d.Kind, Ref: d.Ref, Tree: t, tree: t,
 		counter: d.Counter, closers: d.Closers, Checks: d.Checks, parts: d.Parts, indexes: d.Indexes,
+		CrashConsistent: d.CrashConsistent,
 	}
 	for _, p := range d.Parts {
 		s.closers = append(s.closers, p)

@@ -79,6 +79,11 @@ func (r *reader) checkConsistency() {
 		r.add(Check{Name: "consistency", Outcome: OK, Detail: fmt.Sprintf("backup_label: recovery starts at %s, checkpoint %s", r.label.StartLSN, r.label.CheckpointLSN)})
 	case state == StateShutDown || state == StateShutDownInRecovery:
 		r.add(Check{Name: "consistency", Outcome: OK, Detail: "no backup_label; the server was " + state.String() + ", so this is a cold copy"})
+	case r.s.CrashConsistent:
+		r.add(Check{
+			Name: "consistency", Outcome: Warn,
+			Detail: fmt.Sprintf("no backup_label and the server was %s: opened as after a power failure, which is right if the image was taken at one instant, and shows wrong data if it was copied while it was written to", state),
+		})
 	case r.opts.AssumeCrashConsistent:
 		r.add(Check{Name: "consistency", Outcome: Warn, Detail: fmt.Sprintf("no backup_label and the server was %s: opened as a crash-consistent image because that was asked for", state)})
 	default:

@@ -166,6 +166,10 @@ type Snapshot struct {
 	Warnings    []string // Detail of every check whose outcome is warn
 	Size        Size
 
+	// CrashConsistent: the files are those of one instant, as after a power
+	// failure, by the nature of the store. No backup_label is needed then.
+	CrashConsistent bool
+
 	counter *Counter
 	parts   []*Snapshot // that this one is made of
 	indexes []Index

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/directory"
+	"github.com/snapview/snapview/snapshot/diskimage"
 	"github.com/snapview/snapview/snapshot/kloset"
 	"github.com/snapview/snapview/snapshot/tarball"
 	"github.com/snapview/snapview/snapshot/tarfolder"
@@ -46,6 +48,9 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 	}
 	if info.IsDir() {
 		return openDir(ctx, ref, opts)
+	}
+	if info.Mode().Type() == fs.ModeDevice { // a block device, such as an LVM snapshot
+		return diskimage.Open(ctx, ref, opts)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is neither a file nor a directory", ref)
@@ -220,10 +225,6 @@ var magics = []magic{
 	{0, "PGDMP", "a logical dump (pg_dump -Fc): it has no data files; restore it with pg_restore"},
 	{0, "--\n-- PostgreSQL database", "a logical dump in SQL: restore it with psql"},
 	{0, "_KLOSET_", "one file of a Plakar Kloset store: open the store's folder"},
-	{0, "QFI\xfb", "a qcow2 disk image, a kind that this build does not open yet: attach it with qemu-nbd --read-only and open the mounted data directory"},
-	{0, "XFSB", "an image of an XFS file system: mount it read-only and open the data directory"},
-	{1080, "\x53\xef", "an image of an ext4 file system: mount it read-only and open the data directory"},
-	{512, "EFI PART", "a disk image with partitions: mount it read-only and open the data directory"},
 	{0, "PK\x03\x04", "a zip archive, which cannot be read on demand: unpack it"},
 	{0, "Salted__", "an encrypted file (OpenSSL): decrypt it first"},
 	{0, "age-encryption.org/", "an encrypted file (age): decrypt it first"},
@@ -252,6 +253,9 @@ func openFile(ctx context.Context, ref string, opts snapshot.Options) (*snapshot
 	}
 	if compressed.Codec(head) != "" {
 		return compressed.Open(ctx, ref, opts)
+	}
+	if diskimage.Is(head) {
+		return diskimage.Open(ctx, ref, opts)
 	}
 	for _, m := range magics {
 		if len(head) >= m.off+len(m.text) && string(head[m.off:m.off+len(m.text)]) == m.text {

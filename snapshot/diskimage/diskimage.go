@@ -1,0 +1,207 @@
+package diskimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/diskimage/ext4fs"
+	"github.com/snapview/snapview/snapshot/hostdir"
+)
+
+// Open opens the data directory in the disk image at ref, a file or a block
+// device. Options.Root is the data directory's path inside of its file system,
+// with the partition's number before a colon where that has to be said: "2:pgdata".
+// Options.Tablespaces are paths inside of the image; Options.WALDir is the host's.
+func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	counter := &snapshot.Counter{}
+	disk, err := openDisk(ref, counter)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	d, err := draft(ctx, disk, opts, counter)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", ref, err), disk.Close())
+	}
+	d.Ref = ref
+	d.Closers = append(d.Closers, disk)
+	if opts.WALDir != "" {
+		pool := hostdir.NewPool(opts.MaxOpenFiles, counter)
+		d.Closers = append(d.Closers, pool)
+		if d.WAL, err = hostdir.WAL(pool, opts.WALDir); err != nil {
+			return nil, errors.Join(fmt.Errorf("WAL directory: %w", err), pool.Close(), disk.Close())
+		}
+	}
+	opts.AssumeCrashConsistent = true // what an image is
+	return snapshot.Identify(ctx, d, opts)
+}
+
+// A disk is an image as the bytes that its host saw.
+type disk struct {
+	io.ReaderAt
+	io.Closer
+	size    int64
+	format  string
+	backing []string // files that it builds on
+}
+
+func openDisk(ref string, counter *snapshot.Counter) (*disk, error) {
+	f, err := os.Open(ref)
+	if err != nil {
+		return nil, err
+	}
+	fail := func(err error) (*disk, error) { return nil, errors.Join(err, f.Close()) }
+	head := make([]byte, 4)
+	if n, _ := f.ReadAt(head, 0); n == len(head) && isQcow2(head) {
+		img, names, err := openQcow2(f, counter)
+		if err != nil {
+			return fail(err)
+		}
+		return &disk{img, img, img.Size(), "qcow2", names}, nil
+	}
+	size, err := f.Seek(0, io.SeekEnd) // a block device's too
+	if err != nil {
+		return fail(err)
+	}
+	return &disk{counter.Reader(f), f, size, "raw", nil}, nil
+}
+
+// draft finds the data directory and records its files.
+func draft(ctx context.Context, d *disk, opts snapshot.Options, counter *snapshot.Counter) (snapshot.Draft, error) {
+	draft := snapshot.Draft{Kind: snapshot.KindDiskImage, Builder: snapshot.NewBuilder(), Counter: counter, CrashConsistent: true}
+	list, err := volumes(d, d.size)
+	if err != nil {
+		return draft, err
+	}
+	vols, others, err := mountAll(d, list)
+	if err != nil {
+		return draft, err
+	}
+	data, err := choose(ctx, vols, opts.Root)
+	if errors.Is(err, errNone) {
+		return draft, nothing(vols, others)
+	}
+	if err != nil {
+		return draft, err
+	}
+	b := &builder{
+		ctx: ctx, opts: opts, vols: vols, data: data, b: draft.Builder,
+		tablespaces: map[uint32]string{}, found: map[uint32]place{}, seen: map[string]bool{},
+	}
+	if err := b.run(); err != nil {
+		return draft, fmt.Errorf("%s, /%s: %w", data.vol, data.path, err)
+	}
+	draft.Tablespaces = b.tablespaces
+	draft.Checks = append(imageChecks(d, data), b.checks...)
+	return draft, nil
+}
+
+// imageChecks says what was found where.
+func imageChecks(d *disk, data place) []snapshot.Check {
+	detail := fmt.Sprintf("%s image, data directory /%s in %s (ext4)", d.format, data.path, data.vol)
+	if len(d.backing) > 0 {
+		detail += ", backed by " + strings.Join(d.backing, ", ")
+	}
+	checks := []snapshot.Check{{Name: "disk image", Outcome: snapshot.OK, Detail: detail}}
+	if n := data.vol.fs.Replayed(); n > 0 {
+		checks = append(checks, snapshot.Check{
+			Name: "file system", Outcome: snapshot.Info,
+			Detail: fmt.Sprintf("it was in use when the image was taken: %d blocks are read from its journal, as a mount would replay it; the image is not written", n),
+		})
+	} else {
+		checks = append(checks, snapshot.Check{Name: "file system", Outcome: snapshot.OK, Detail: "nothing to replay in its journal"})
+	}
+	return checks
+}
+
+// mountAll opens the volumes whose file system can be read, and says what the
+// others hold.
+func mountAll(d *disk, list []volume) (vols []*mounted, others []string, err error) {
+	var errs []error
+	for _, v := range list {
+		kind := fileSystem(d, v.start, v.size)
+		if kind != kindExt {
+			if kind != "" {
+				others = append(others, fmt.Sprintf("%s holds %s", v, kind))
+			}
+			continue
+		}
+		f, err := ext4fs.Open(io.NewSectionReader(d, v.start, v.size), v.size)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", v, err))
+			continue
+		}
+		vols = append(vols, &mounted{v, f})
+	}
+	if len(vols) == 0 {
+		return nil, others, errors.Join(errs...)
+	}
+	return vols, others, nil
+}
+
+// nothing is the error of an image without a data directory that can be read.
+func nothing(vols []*mounted, others []string) error {
+	class, text := snapshot.ErrNotABackup, "no data directory of PostgreSQL in the image"
+	if len(vols) == 0 {
+		text = "no file system in the image that this build reads"
+	}
+	if len(others) > 0 {
+		class = snapshot.ErrUnsupported
+		text += ": " + strings.Join(others, ", ") + "; only ext4 is read: attach the image to a host, mount it read-only and open the directory"
+	}
+	return snapshot.Errorf(class, "%s", text)
+}
+
+// choose returns the data directory that was asked for, or the only one.
+func choose(ctx context.Context, vols []*mounted, root string) (place, error) {
+	number := -1
+	if before, after, ok := strings.Cut(root, ":"); ok {
+		n, err := strconv.Atoi(before)
+		if err == nil {
+			number, root = n, after
+		}
+	}
+	var found []place
+	for _, v := range vols {
+		if number >= 0 && v.number != number {
+			continue
+		}
+		if root != "" {
+			p, err := v.lookup(root)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return place{}, fmt.Errorf("%s: %w", v, err)
+			}
+			if p.has(func(name string) bool { return name == "PG_VERSION" }) {
+				found = append(found, p)
+			}
+			continue
+		}
+		list, err := v.search(ctx)
+		if err != nil {
+			return place{}, fmt.Errorf("%s: %w", v, err)
+		}
+		found = append(found, list...)
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) == 0 && root != "":
+		return place{}, snapshot.Errorf(snapshot.ErrNotABackup, "there is no data directory at %s in the image", root)
+	case len(found) == 0:
+		return place{}, errNone
+	}
+	var names []string
+	for _, p := range found[:min(len(found), 10)] {
+		names = append(names, fmt.Sprintf("%d:%s", p.vol.number, p.path))
+	}
+	return place{}, snapshot.Errorf(snapshot.ErrNotABackup, "the image holds %d data directories: name one with --root: %s", len(found), strings.Join(names, ", "))
+}
