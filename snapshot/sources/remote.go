@@ -29,9 +29,10 @@ const openPatience = 10 * time.Second
 type remote struct {
 	ref     string // as it may be shown
 	store   *chunks.Store
-	name    string // "." is the store itself
+	from    objects.Store // store, or what stands before it; sources read it
+	name    string        // "." is the store itself
 	folder  bool
-	names   map[string]bool // in the folder, with a slash after directories; nil if it cannot be listed
+	names   map[string]bool // in the folder, with a slash after directories
 	head    []byte          // of the file
 	counter *snapshot.Counter
 }
@@ -50,7 +51,7 @@ var remoteKinds = []remoteKind{
 	{
 		func(r *remote) bool { return r.names["CONFIG"] && r.names["states/"] || kloset.IsPtar(r.head) },
 		func(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {
-			return kloset.OpenStore(ctx, r.ref, kloset.Place{Store: r.store, Name: r.name, Folder: r.folder, Counter: r.counter}, opts)
+			return kloset.OpenStore(ctx, r.ref, kloset.Place{Store: r.from, Name: r.name, Folder: r.folder, Counter: r.counter}, opts)
 		},
 	},
 }
@@ -58,11 +59,13 @@ var remoteKinds = []remoteKind{
 // Redact returns a reference as it may be shown and recorded: without the
 // password and the signature that an address may have in it.
 func Redact(ref string) string {
-	scheme, _, _ := strings.Cut(ref, "://")
-	if scheme != "http" && scheme != "https" {
+	if !isAddress(ref) {
 		return ref
 	}
 	place, selected := splitAddress(ref)
+	if strings.HasPrefix(place, "s3://") && !strings.Contains(place, "@") {
+		return ref // its parameters are no secrets
+	}
 	if selected != "" {
 		return web.Redact(place) + "#" + selected
 	}
@@ -147,7 +150,7 @@ func find(ctx context.Context, address string, opts snapshot.Options) (*remote, 
 			return nil, err
 		}
 	default:
-		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: this build opens s3:// and https:// addresses, not %s://; mount the store (rclone, s3fs) or copy the backup here", address, scheme)
+		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: this build opens s3:// and https:// addresses, not %s://; mount the store (rclone, s3fs) or copy the backup here", Redact(address), scheme)
 	}
 	co := chunks.Options{Patience: openPatience, Notice: opts.Notice, Disk: opts.CacheLimit}
 	if co.Disk == 0 {
@@ -157,6 +160,7 @@ func find(ctx context.Context, address string, opts snapshot.Options) (*remote, 
 		co.Dir = filepath.Join(dir, "chunks") // without one, memory has to do
 	}
 	r.store = chunks.New(store, co)
+	r.from = r.store
 	return r, nil
 }
 
@@ -178,7 +182,10 @@ func (r *remote) look(ctx context.Context) error {
 	r.folder = true
 	list, err := r.store.List(ctx, r.name)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return r.probe(ctx)
+		var p *probed
+		if p, err = r.probe(ctx); err == nil {
+			r.from, list = p, p.list
+		}
 	}
 	if err != nil {
 		return err
@@ -191,21 +198,6 @@ func (r *remote) look(ctx context.Context) error {
 		r.names[e.Name] = true
 	}
 	return nil
-}
-
-// probe looks for what a folder would have that cannot be listed.
-func (r *remote) probe(ctx context.Context) error {
-	for _, name := range []string{"base.tar", "base.tar.gz", "base.tar.zst", "base.tar.lz4", "CONFIG"} {
-		f, err := r.store.Open(ctx, path.Join(r.name, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		return snapshot.Errorf(snapshot.ErrUnsupported, "%s: a web server has no list of its files: name the file itself, %s", r.ref, f)
-	}
-	return snapshot.Errorf(snapshot.ErrNotABackup, "%s: neither a file nor a folder with a base.tar in it: %w", r.ref, fs.ErrNotExist)
 }
 
 func isTars(r *remote) bool {
@@ -221,7 +213,7 @@ func isTars(r *remote) bool {
 }
 
 func openTars(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	return compressed.OpenStore(ctx, r.ref, compressed.Place{Store: r.store, Name: r.name, Folder: r.folder, Counter: r.counter}, opts)
+	return compressed.OpenStore(ctx, r.ref, compressed.Place{Store: r.from, Name: r.name, Folder: r.folder, Counter: r.counter}, opts)
 }
 
 // nothing says what lies there instead of a backup that can be opened.

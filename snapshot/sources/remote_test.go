@@ -105,6 +105,24 @@ func TestHTTP_Conforms(t *testing.T) {
 	}.Run(t)
 }
 
+// A web server has no list of a folder's files: they are found by their names.
+func TestHTTP_Folder(t *testing.T) {
+	for _, dir := range []string{plainTars(t), gzFolder(t)} {
+		want := snapshottest.Hashes(t, open(t, dir, cached(t)).Tree)
+		server := objectstest.Wrap(t, http.FileServer(http.Dir(filepath.Dir(dir))))
+		for _, address := range []string{server.URL + "/tar-gz", server.URL + "/tar-gz/"} {
+			s := open(t, address, cached(t))
+			if len(s.Tablespaces) != 1 {
+				t.Errorf("%d tablespaces", len(s.Tablespaces))
+			}
+			snapshottest.Compare(t, snapshottest.Hashes(t, s.Tree), want)
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // Faults that pass must not be noticed but for the time they take.
 func TestS3_PassingFaults(t *testing.T) {
 	dir, want := remoteTar(t)
@@ -206,12 +224,12 @@ func TestRemote_LastingFaults(t *testing.T) {
 		"bad parameter":       {ref: "s3://bkt/base.tar?nonsense=1", text: "nonsense"},
 		"password in s3":      {ref: "s3://key:geheim@bkt/base.tar", text: "environment"},
 		"web: none":           {ref: files.URL + "/nothing", class: fs.ErrNotExist, text: "/nothing"},
-		"web: a folder":       {ref: files.URL + "/", class: snapshot.ErrUnsupported, text: "base.tar"},
+		"web: a folder":       {ref: files.URL + "/nothing/", class: snapshot.ErrNotABackup, text: "base.tar"},
 		"web: denied":         {ref: files.URL + "/base.tar?sig=geheim", fault: objectstest.Answer(403, ""), class: fs.ErrPermission, text: "403"},
 		"web: no ranges":      {ref: files.URL + "/base.tar", fault: objectstest.WithoutRange, class: snapshot.ErrUnsupported, text: "Range"},
 		"web: sent elsewhere": {ref: files.URL + "/base.tar", fault: elsewhere, text: "ftp://elsewhere.example"},
 		"web: absurd size":    {ref: files.URL + "/base.tar", fault: lie("bytes 0-0/9223372036854775807"), text: "Content-Range"},
-		"another scheme":      {ref: "gopher://x/y", class: snapshot.ErrUnsupported, text: "gopher"},
+		"another scheme":      {ref: "gopher://anna:geheim@x/y", class: snapshot.ErrUnsupported, text: "gopher"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			between.Set(c.fault)

@@ -158,6 +158,9 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 		return nil, o.error(err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode < 300 && strings.HasSuffix(resp.Request.URL.Path, "/") {
+		return nil, o.error(fmt.Errorf("this is a folder: %w", fs.ErrNotExist)) // the request was sent on
+	}
 	switch resp.StatusCode {
 	case http.StatusPartialContent:
 		o.size, err = ranged.Total(resp.Header, 0)
