@@ -1,6 +1,12 @@
 // Package kerneltest tests attaching by the kernel's NBD client, which most
 // containers and many virtual machines lack: it boots a stock kernel in qemu
-// with scripts/vm/guest as its whole user space. It has tests only.
+// with scripts/vm/guest as process 1. It has tests only.
+//
+// One machine has the kernel's client attach in every way and by other programs,
+// with servers that die, stall and lie. In another the whole of snapview opens
+// a backup by nbd, with the host's own PostgreSQL. SNAPVIEW_VM_APPEND goes to
+// the guest's kernel: guest.only=REGEXP chooses checks, guest.repeat=N repeats
+// them.
 //
 // Nothing is emulated but the machine: the guest's kernel talks to this
 // repository's NBD server over a unix socket inside the guest, so there is no

@@ -2,7 +2,6 @@ package kerneltest
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +12,9 @@ import (
 )
 
 // An initramfs collects the files of a guest and writes them as the kernel
-// takes them: a gzip of a cpio archive in the "newc" format
-// (Documentation/driver-api/early-userspace/buffer-format.rst).
+// takes them: a cpio archive in the "newc" format
+// (Documentation/driver-api/early-userspace/buffer-format.rst). Compressed it
+// would be smaller, and an emulated processor would take its time.
 type initramfs struct{ files map[string]entry }
 
 type entry struct {
@@ -25,6 +25,7 @@ type entry struct {
 const (
 	modeDir  = 0o040000
 	modeFile = 0o100000
+	modeLink = 0o120000
 )
 
 func newInitramfs(dirs ...string) *initramfs {
@@ -46,31 +47,78 @@ func (fs *initramfs) file(path string, perm uint32, data []byte) {
 	fs.files[path] = entry{modeFile | perm, data}
 }
 
+// copy adds a file of the host, or what a link leads to, at path.
+func (fs *initramfs) copy(path, from string) error {
+	st, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	fs.file(path, uint32(st.Mode().Perm()), data)
+	return nil
+}
+
+// tree adds what lies below a directory of the host.
+func (fs *initramfs) tree(path, from string) error {
+	return filepath.WalkDir(from, func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, name)
+		if err != nil {
+			return err
+		}
+		at := filepath.Join(path, rel)
+		switch {
+		case d.IsDir():
+			fs.dir(at)
+		case d.Type()&os.ModeSymlink != 0:
+			target, err := os.Readlink(name)
+			if err != nil {
+				return err
+			}
+			fs.dir(filepath.Dir(at))
+			fs.files[at] = entry{modeLink | 0o777, []byte(target)}
+		default:
+			return fs.copy(at, name)
+		}
+		return nil
+	})
+}
+
 // libraries finds the paths in what ldd prints.
 var libraries = regexp.MustCompile(`(?m)(?:=> |^\t)(/\S+)`)
 
-// program adds a program of the host with the shared libraries that it needs,
-// at the places where its loader looks for them.
-func (fs *initramfs) program(name string) error {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return err
+// program adds a program or shared library of the host, at its own path or at
+// another, with the libraries that it needs, where its loader looks for them.
+func (fs *initramfs) program(from string, at ...string) error {
+	if !filepath.IsAbs(from) {
+		path, err := exec.LookPath(from)
+		if err != nil {
+			return err
+		}
+		from = path
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
+	for _, path := range append(at, from) {
+		if err := fs.copy(path[1:], from); err != nil {
+			return err
+		}
 	}
-	fs.file("usr/sbin/"+name, 0o755, data)
-	out, err := exec.Command("ldd", path).CombinedOutput()
+	out, err := exec.Command("ldd", from).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("ldd %s: %w\n%s", path, err, out)
+		return fmt.Errorf("ldd %s: %w\n%s", from, err, out)
 	}
 	for _, m := range libraries.FindAllSubmatch(out, -1) {
 		lib := string(m[1])
-		if data, err = os.ReadFile(lib); err != nil {
+		if _, have := fs.files[lib[1:]]; have {
+			continue
+		}
+		if err := fs.copy(lib[1:], lib); err != nil {
 			return err
 		}
-		fs.file(lib[1:], 0o755, data)
 	}
 	return nil
 }
@@ -87,14 +135,8 @@ func (fs *initramfs) write(w io.Writer) error {
 		cpio(&b, i+1, p, fs.files[p])
 	}
 	cpio(&b, 0, "TRAILER!!!", entry{})
-	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-	if err != nil {
-		return err
-	}
-	if _, err := z.Write(b.Bytes()); err != nil {
-		return err
-	}
-	return z.Close()
+	_, err := w.Write(b.Bytes())
+	return err
 }
 
 // cpio appends one file: a header of hexadecimal numbers, the name, the data,

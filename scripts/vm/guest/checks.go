@@ -14,17 +14,27 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snapview/snapview/attach"
-	"github.com/snapview/snapview/block"
 )
 
-var checks = []check{
+// attaching are the checks of package attach.
+var attaching = []check{
 	{"netlink", func() error { return roundTrip(attach.NBD) }},
 	{"auto takes nbd", func() error { return roundTrip(attach.Auto) }},
 	{"ioctl", withoutNetlink},
 	{"nbd-client by netlink", func() error { return nbdClient() }},
 	{"nbd-client by ioctl", func() error { return nbdClient("-nonetlink") }},
+	{"go-nbd", goNBD},
+	{"fio verify", fioVerify},
+	{"again and again", func() error { return inChild(nil, "often") }},
 	{"server killed", serverKilled},
 	{"server stalls", serverStalls},
+	{"server answers with errors", serverErrs},
+	{"server answers nonsense", func() error { return serverLies(wrongMagic) }},
+	{"server answers what was not asked", func() error { return serverLies(wrongCookie) }},
+	{"server breaks off", func() error { return serverLies(brokenOff) }},
+	{"server halts in an answer", serverHalts},
+	{"server is silent", func() error { return serverLies(silence) }},
+	{"one of two connections breaks", oneConnectionBreaks},
 	{"nobody listens", nobodyListens},
 	{"reclaim after kill -9", func() error { return reclaim("") }},
 	{"reclaim after kill -9 while writing", func() error { return reclaim("writing") }},
@@ -108,7 +118,12 @@ func queueIs(name string) error {
 // withoutNetlink attaches in a network namespace of its own, where the kernel
 // does not show its netlink family, so that only the ioctl interface is left.
 func withoutNetlink() error {
-	p, err := start(&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}, "ioctl")
+	return inChild(&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}, "ioctl")
+}
+
+// inChild runs a check in a process of its own.
+func inChild(attr *syscall.SysProcAttr, args ...string) error {
+	p, err := start(attr, args...)
 	if err != nil {
 		return err
 	}
@@ -116,137 +131,6 @@ func withoutNetlink() error {
 		fmt.Println(p.out.Text())
 	}
 	return p.cmd.Wait()
-}
-
-func nbdClient(flags ...string) error {
-	d, err := newDisk()
-	if err != nil {
-		return err
-	}
-	socket, _, stop, err := serve(d)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	if err := os.MkdirAll("/run/m", 0o755); err != nil {
-		return err
-	}
-	for round := range 2 {
-		args := append([]string{"-unix", socket, "/dev/nbd2", "-N", export, "-b", "4096", "-C", "2"}, flags...)
-		if err := run("nbd-client", args...); err != nil {
-			return err
-		}
-		err := wait("size of nbd2", func() bool {
-			b, _ := os.ReadFile("/sys/block/nbd2/size")
-			return strings.TrimSpace(string(b)) != "0"
-		})
-		if err == nil && round == 0 {
-			err = mkfs("/dev/nbd2")
-		}
-		if err == nil {
-			err = unix.Mount("/dev/nbd2", "/run/m", "ext4", 0, "")
-		}
-		if err == nil {
-			if round == 0 {
-				err = writeFile("/run/m")
-			} else {
-				err = checkFile("/run/m")
-			}
-			err = errors.Join(err, unix.Unmount("/run/m", 0))
-		}
-		err = errors.Join(err, run("nbd-client", "-d", "/dev/nbd2"),
-			wait("nbd2 free", func() bool { return freeNBD(2) }))
-		if err != nil {
-			return fmt.Errorf("round %d: %w", round, err)
-		}
-	}
-	return nil
-}
-
-// elsewhere attaches a device that a child process serves.
-func elsewhere(timeout time.Duration) (*attach.Attachment, *process, error) {
-	p, err := start(nil, "server")
-	if err != nil {
-		return nil, nil, err
-	}
-	socket, err := p.line()
-	if err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := soon()
-	defer cancel()
-	a, err := attach.Attach(ctx, attach.Config{
-		Dir: "/run/e", Device: block.NewMemory(diskSize), Method: attach.NBD,
-		NBDSocket: socket, NBDExport: export, NBDTimeout: timeout, NBDConnections: 2,
-	})
-	if err != nil {
-		p.kill()
-		return nil, nil, err
-	}
-	if err := writeFile(a.MountPoint()); err != nil {
-		err = errors.Join(err, a.Detach(ctx))
-		p.kill()
-		return nil, nil, err
-	}
-	return a, p, os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
-}
-
-// failsToRead wants reading the file to fail, and not to hang.
-func failsToRead(a *attach.Attachment) error {
-	done := make(chan error, 1)
-	go func() {
-		_, err := os.ReadFile(filepath.Join(a.MountPoint(), "data"))
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		if !errors.Is(err, unix.EIO) {
-			return fmt.Errorf("reading without a server: %w, want EIO", err)
-		}
-		return nil
-	case <-time.After(patience):
-		return errors.New("reading without a server hangs")
-	}
-}
-
-func serverKilled() error {
-	a, p, err := elsewhere(-1) // no timeout: a closed socket is noticed without
-	if err != nil {
-		return err
-	}
-	p.kill()
-	ctx, cancel := soon()
-	defer cancel()
-	return errors.Join(failsToRead(a), a.Detach(ctx))
-}
-
-func serverStalls() error {
-	a, p, err := elsewhere(3 * time.Second)
-	if err != nil {
-		return err
-	}
-	defer p.kill()
-	if err := p.cmd.Process.Signal(unix.SIGSTOP); err != nil {
-		return err
-	}
-	ctx, cancel := soon()
-	defer cancel()
-	return errors.Join(failsToRead(a), a.Detach(ctx))
-}
-
-func nobodyListens() error {
-	ctx, cancel := soon()
-	defer cancel()
-	_, err := attach.Attach(ctx, attach.Config{
-		Dir: "/run/n", Device: block.NewMemory(diskSize), Method: attach.NBD, NBDSocket: "/run/none", NBDExport: export,
-	})
-	if !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("attaching to nothing: %w", err)
-	}
-	if _, err := os.Stat("/run/n"); err == nil {
-		return errors.New("the directory was left behind")
-	}
-	return nil
 }
 
 func reclaim(then string) error {
@@ -269,10 +153,16 @@ func reclaim(then string) error {
 		}
 		log = append(log, r)
 	}
-	p.kill()
+	// Not waiting for it: a thread of it that waits for its own disk is there
+	// until Reclaim ends its requests.
+	if err := p.cmd.Process.Kill(); err != nil {
+		return err
+	}
 	ctx, cancel := soon()
 	defer cancel()
-	if err := errors.Join(attach.Reclaim(ctx, log), attach.Reclaim(ctx, log)); err != nil {
+	err = errors.Join(attach.Reclaim(ctx, log), attach.Reclaim(ctx, log))
+	p.kill()
+	if err != nil {
 		return err
 	}
 	if _, err := os.Stat("/run/victim"); err == nil {
@@ -295,17 +185,13 @@ func othersAreLeft() error {
 	if err := run("nbd-client", "-unix", socket, "/dev/nbd0", "-N", export, "-b", "4096"); err != nil {
 		return err
 	}
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return err
-	}
 	var errs []error
 	for _, r := range []attach.Resource{
 		{Index: 0, Backend: "snapview-another", PID: os.Getpid()},
 		{Index: -1, Backend: "snapview-another"},
 		{Index: -1},
 	} {
-		r.ID, r.Kind, r.State, r.BootID = "nbd:x", attach.KindNBD, attach.Held, strings.TrimSpace(string(boot))
+		r.ID, r.Kind, r.State, r.BootID = "nbd:x", attach.KindNBD, attach.Held, bootID()
 		errs = append(errs, attach.Reclaim(context.Background(), []attach.Resource{r}))
 		if freeNBD(0) {
 			errs = append(errs, fmt.Errorf("another's device was disconnected for %+v", r))

@@ -36,6 +36,8 @@ func child(args []string) error {
 		select {}
 	case "victim": // attaches, tells its records and waits for the end
 		return victim(args[1])
+	case "often":
+		return often()
 	case "ioctl": // runs in a network namespace of its own, without netlink
 		return roundTrip(attach.NBD)
 	}
@@ -77,6 +79,36 @@ func victim(then string) error {
 	}
 	fmt.Println("ready")
 	select {}
+}
+
+// often attaches and detaches again and again: opening the device makes the
+// kernel look for partitions, so that its first request is one of the process
+// that serves it.
+func often() error {
+	d, err := newDisk()
+	if err != nil {
+		return err
+	}
+	socket, _, stop, err := serve(d)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for n := range 20 {
+		ctx, cancel := soon()
+		a, err := attach.Attach(ctx, attach.Config{
+			Dir: "/run/often", Device: d, Method: attach.NBD, NBDSocket: socket, NBDExport: export,
+			NBDConnections: 1 + n%4,
+		})
+		if err == nil {
+			err = a.Detach(ctx)
+		}
+		cancel()
+		if err != nil {
+			return fmt.Errorf("attachment %d: %w", n, err)
+		}
+	}
+	return nil
 }
 
 // process is a running child.

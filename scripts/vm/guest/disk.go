@@ -60,6 +60,20 @@ func newDisk() (*disk, error) {
 	return &disk{Device: block.NewMemoryFrom(b)}, nil
 }
 
+// check has e2fsck look at what the device holds.
+func (d *disk) check() error {
+	const path = "/tmp/checked"
+	defer os.Remove(path)
+	b := make([]byte, d.Size())
+	if _, err := d.ReadAt(b, 0); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return err
+	}
+	return run("e2fsck", "-fn", path)
+}
+
 func mkfs(path string) error {
 	return run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-O", "^has_journal", path)
 }
@@ -102,7 +116,7 @@ func writeFile(dir string) error {
 
 // checkFile compares the file with the content, read from the device anew.
 func checkFile(dir string) error {
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+	if err := dropCaches(); err != nil {
 		return err
 	}
 	got, err := os.ReadFile(filepath.Join(dir, "data"))
@@ -149,6 +163,11 @@ func wait(what string, ok func() bool) error {
 		}
 	}
 	return fmt.Errorf("waited %v in vain: %s", patience, what)
+}
+
+func bootID() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(b))
 }
 
 func freeNBD(index int) bool {
