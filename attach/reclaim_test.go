@@ -35,6 +35,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if dir := os.Getenv(fsxDir); dir != "" {
+		if err := fsx(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "fsx:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 
