@@ -31,7 +31,8 @@ REF is a backup as it lies on disk, recognised by what it holds:
   - either of the two compressed: gzip, lz4, zstd, bzip2, xz
   - the last of a chain of PostgreSQL 17's incremental backups, or all of them
   - a Plakar Kloset, a folder or a .ptar, encrypted or not; REF#SNAPSHOT names
-    one of its snapshots`
+    one of its snapshots
+  - a disk image, raw or qcow2, or a block device, with ext4 in it`
 
 const examples = `  # look inside: prints a URL for the browser and a line for psql
   snapview open /backups/2026-11-20
