@@ -32,8 +32,9 @@ type stored struct {
 
 // ScanStored returns the members of an archive from the cache if they are
 // there, and else scans it and keeps them. key must tell the archive from any
-// other; see Scan for the rest. An index that cannot be kept is no error.
-func ScanStored(ctx context.Context, c *cache.Store, key cache.Key, r io.ReaderAt, size int64, name string) ([]Member, Result, error) {
+// other; seen, if not nil, is told of each member while it scans. See Scan for
+// the rest. An index that cannot be kept is no error.
+func ScanStored(ctx context.Context, c *cache.Store, key cache.Key, r io.ReaderAt, size int64, name string, seen func(*Member)) ([]Member, Result, error) {
 	if s, err := load(c, key); err == nil {
 		return s.Members, s.Result, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -42,6 +43,9 @@ func ScanStored(ctx context.Context, c *cache.Store, key cache.Key, r io.ReaderA
 	var s stored
 	var err error
 	s.Result, err = Scan(ctx, r, size, name, func(m Member) error {
+		if seen != nil {
+			seen(&m)
+		}
 		s.Members = append(s.Members, m)
 		return nil
 	})

@@ -10,7 +10,6 @@ package tarset
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +17,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/cache"
 	"github.com/snapview/snapview/snapshot/hostdir"
-	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/tarindex"
 )
 
@@ -69,6 +65,7 @@ type builder struct {
 	found  map[uint32]bool
 	files  map[string]tarindex.Member // of the base tar, by name: targets of hard links
 	linked map[string]string          // member to the first name of its data, where it has several
+	sent   []sent                     // what the manifest says was sent, in order
 }
 
 // Build scans the set's tars and adds to the draft what Identify needs. pool
@@ -76,17 +73,18 @@ type builder struct {
 func Build(ctx context.Context, d *snapshot.Draft, set Set, pool *hostdir.Pool, opts snapshot.Options) error {
 	b := &builder{ctx: ctx, opts: opts, draft: d, b: snapshot.NewBuilder(), found: map[uint32]bool{}}
 	d.Builder, d.Tablespaces = b.b, map[uint32]string{}
+	b.readOrder(set)
 	if err := b.base(set.Base); err != nil {
 		return err
 	}
 	for oid, a := range set.Tablespaces {
-		if err := b.flat(a, fmt.Sprintf("tablespaces/%d", oid)); err != nil {
+		if err := b.flat(a, fmt.Sprintf("tablespaces/%d", oid), fmt.Sprintf("pg_tblspc/%d/", oid)); err != nil {
 			return err
 		}
 		b.found[oid] = true
 	}
 	if set.WAL != nil {
-		if err := b.flat(*set.WAL, "data/pg_wal"); err != nil {
+		if err := b.flat(*set.WAL, "data/pg_wal", "pg_wal/"); err != nil {
 			return err
 		}
 	}
@@ -98,67 +96,14 @@ func Build(ctx context.Context, d *snapshot.Draft, set Set, pool *hostdir.Pool, 
 	return b.outside(pool)
 }
 
-// scan reads an archive's headers.
-func (b *builder) scan(a Archive) ([]tarindex.Member, error) {
-	if a.Members != nil {
-		return a.Members, nil
-	}
-	all, res, err := b.members(a)
-	var members []tarindex.Member
-	for _, m := range all {
-		if !utf8.ValidString(m.Name) {
-			b.info("files", "%s: member %q left out: its name is not UTF-8", a.Name, m.Name)
-			continue
-		}
-		members = append(members, m)
-	}
-	if err == nil && !res.EndMark {
-		b.draft.Checks = append(b.draft.Checks, snapshot.Check{
-			Name: "archive", Outcome: snapshot.Warn,
-			Detail: fmt.Sprintf("%s has no end mark: it may be cut short between two members", a.Name),
-		})
-	}
-	return members, err
-}
-
-// members finds an archive's members, in the cache if scanning it takes a
-// request over the network for each and its version is known.
-func (b *builder) members(a Archive) (list []tarindex.Member, res tarindex.Result, err error) {
-	if c, key, ok := b.keptIndex(a); ok {
-		return tarindex.ScanStored(b.ctx, c, key, a.Data, a.Size, a.Name)
-	}
-	res, err = tarindex.Scan(b.ctx, a.Data, a.Size, a.Name, func(m tarindex.Member) error {
-		list = append(list, m)
-		return nil
-	})
-	return list, res, err
-}
-
-// keptIndex returns where the index of an archive is kept, if it is.
-func (b *builder) keptIndex(a Archive) (c *cache.Store, key cache.Key, ok bool) {
-	v, ok := a.Data.(objects.Versioned)
-	if !ok {
-		return nil, key, false
-	}
-	version, ok := v.Version()
-	if !ok {
-		return nil, key, false
-	}
-	limit := b.opts.CacheLimit
-	if limit == 0 {
-		limit = snapshot.DefaultCacheLimit
-	}
-	c, err := cache.Open(b.opts.CacheDir, limit)
-	return c, sha256.Sum256(append([]byte(tarindex.StoredPurpose), version[:]...)), err == nil
-}
-
 func (b *builder) info(name, format string, args ...any) {
 	b.draft.Checks = append(b.draft.Checks, snapshot.Check{Name: name, Outcome: snapshot.Info, Detail: fmt.Sprintf(format, args...)})
 }
 
-// flat adds an archive whose root belongs at prefix.
-func (b *builder) flat(a Archive, prefix string) error {
-	members, err := b.scan(a)
+// flat adds an archive whose root belongs at prefix; the manifest has its files
+// below another.
+func (b *builder) flat(a Archive, prefix, manifest string) error {
+	members, err := b.scan(a, manifest)
 	if err != nil {
 		return err
 	}
@@ -260,7 +205,7 @@ func (b *builder) outside(pool *hostdir.Pool) error {
 
 // base adds the tar that holds PGDATA.
 func (b *builder) base(a Archive) error {
-	members, err := b.scan(a)
+	members, err := b.scan(a, "")
 	if err != nil {
 		return err
 	}

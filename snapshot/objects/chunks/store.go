@@ -20,7 +20,7 @@ const (
 	maxRun    = 16 // chunks in one request
 
 	requests = 16 // at once, for readers that wait
-	aheads   = 8  // at once, for what is read ahead
+	aheads   = 16 // at once, for what is read ahead
 
 	// stall is how long a request may take for its next chunk.
 	stall = 30 * time.Second
