@@ -76,21 +76,27 @@ func TestWritten_Conforms(t *testing.T) {
 		write klosettest.Options
 		files []klosettest.File
 		opts  snapshot.Options
-		tar   bool // its headers lie all over the store
+		brief bool // only compare the files
 	}{
 		"below":     {write: small, files: below},
-		"named":     {write: small, files: below, opts: snapshot.Options{Root: "/srv/pg/fp"}},
-		"root":      {files: files(t, filepath.Join(dir, "fp"), "/"), opts: snapshot.Options{Tablespaces: map[uint32]string{16384: filepath.Join(dir, "fp_ts1")}}},
+		"named":     {write: small, files: below, opts: snapshot.Options{Root: "/srv/pg/fp"}, brief: true},
+		"root":      {files: files(t, filepath.Join(dir, "fp"), "/"), opts: snapshot.Options{Tablespaces: map[uint32]string{16384: filepath.Join(dir, "fp_ts1")}}, brief: true},
 		"encrypted": {write: klosettest.Options{Passphrase: passphrase, KDF: "ARGON2ID"}, files: below, opts: snapshot.Options{Passphrase: secret}},
-		"tars":      {files: tars(t, dir), tar: true},
-		"one tar":   {files: oneTar(t, dir), tar: true},
+		"tars":      {files: tars(t, dir)},
+		"one tar":   {files: oneTar(t, dir), brief: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, at := create(t, c.write)
 			store(t, w, name, monday, c.files)
 			snapshottest.Untouched(t, at)
+			if c.brief {
+				s := open(t, at, c.opts)
+				defer s.Close()
+				snapshottest.Compare(t, snapshottest.Hashes(t, s.Tree), want)
+				return
+			}
 			suite := snapshottest.Suite{Want: want, MaxOpen: 1 << 20, Open: func(t testing.TB) *snapshot.Snapshot { return open(t, at, c.opts) }}
-			if c.tar {
+			if name == "tars" { // headers lie all over the store
 				suite.MaxOpen = 0
 			}
 			suite.Run(t)

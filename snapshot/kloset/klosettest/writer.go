@@ -217,6 +217,9 @@ func (w *Writer) putAs(t format.Type, m format.MAC, plain []byte) error {
 	return w.pack.write(blob)
 }
 
+// MAC returns the name that a blob with the given content has.
+func (w *Writer) MAC(plain []byte) format.MAC { return w.hasher.Sum(plain) }
+
 // Location adds an entry to the next state; tests use it for lies.
 func (w *Writer) Location(t format.Type, m, packfile format.MAC, off int64, n int) {
 	b := []byte{byte(t), 0, 0, 1, 0}

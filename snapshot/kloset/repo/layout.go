@@ -128,7 +128,8 @@ func (d *directory) packfile(ctx context.Context, m format.MAC) (section, error)
 	}
 	o, err := d.store.Open(ctx, d.file("packfiles", m))
 	if errors.Is(err, fs.ErrNotExist) {
-		return section{}, snapshot.Errorf(snapshot.ErrDamaged, "the packfile is missing from the store: %w", err)
+		// Not wrapped: it is not the file that is read that does not exist.
+		return section{}, snapshot.Errorf(snapshot.ErrDamaged, "the packfile is missing from the store: %v", err)
 	}
 	if err != nil {
 		return section{}, err
