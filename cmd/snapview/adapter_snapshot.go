@@ -21,6 +21,9 @@ func (v *sessionView) Snapshot(context.Context) (web.Snapshot, error) {
 		for _, change := range server.Changes() {
 			out.Changes = append(out.Changes, web.Change{What: change, Why: "so that it starts here, in the overlay only"})
 		}
+		for _, w := range server.Warnings() {
+			out.Warnings = append(out.Warnings, web.Warning{Code: "server", Severity: web.SeverityWarning, Title: w})
+		}
 	}
 	return out, nil
 }

@@ -72,6 +72,9 @@ func (o *opener) add(e *entry, how *coding) error {
 	if e.bundle > 0 && e.bundle < math.MaxInt64>>48 {
 		meta.Physical = e.bundle<<47 | e.offset
 	}
+	if e.known {
+		meta.Checksum = &snapshot.Checksum{Algorithm: "SHA1", Sum: e.sum[:]}
+	}
 	return o.draft.Builder.File(at, e.size, o.content(e, how), meta)
 }
 
