@@ -25,11 +25,11 @@ const (
 type authenticator struct {
 	mu     sync.Mutex
 	tokens ring[string] // hash of token -> path to go to
-	logins ring[struct{}]
+	logins ring[string] // hash of cookie -> user
 }
 
 func newAuthenticator() *authenticator {
-	return &authenticator{tokens: newRing[string](maxTokens), logins: newRing[struct{}](maxLogins)}
+	return &authenticator{tokens: newRing[string](maxTokens), logins: newRing[string](maxLogins)}
 }
 
 type secretHash = [sha256.Size]byte
@@ -52,15 +52,28 @@ func (a *authenticator) exchange(token string) (cookie, path string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	cookie = newSecret()
-	a.logins.put(sha256.Sum256([]byte(cookie)), struct{}{})
-	return cookie, path, true
+	return a.newLoginLocked(""), path, true
 }
 
-func (a *authenticator) valid(cookie string) bool {
+// newLogin returns a new cookie's value for a user.
+func (a *authenticator) newLogin(user string) (cookie string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.logins.has(sha256.Sum256([]byte(cookie)))
+	return a.newLoginLocked(user)
+}
+
+func (a *authenticator) newLoginLocked(user string) (cookie string) {
+	cookie = newSecret()
+	a.logins.put(sha256.Sum256([]byte(cookie)), user)
+	return cookie
+}
+
+// user returns whose cookie it is.
+func (a *authenticator) user(cookie string) (name string, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	name, ok = a.logins.m[sha256.Sum256([]byte(cookie))]
+	return name, ok
 }
 
 // newSecret returns 256 random bits as text.
@@ -92,8 +105,8 @@ func cookieName(r *http.Request) string {
 }
 
 func (s *Server) loggedIn(r *http.Request) bool {
-	c, err := r.Cookie(cookieName(r))
-	return err == nil && s.auth.valid(c.Value)
+	_, in := s.identify(r)
+	return in
 }
 
 // login exchanges the token of the URL for a cookie and goes to the page, with
@@ -109,10 +122,7 @@ func (s *Server) login(c echo.Context) error {
 		}
 		return s.turnAway(c, "This link was used before, or is not from this server. Each link logs in one browser.")
 	}
-	c.SetCookie(&http.Cookie{
-		Name: cookieName(r), Value: cookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: r.TLS != nil,
-	})
+	s.setCookie(c, cookie)
 	if r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		// Followed from another site (a chat, a mail): a redirect would count
 		// as that site's and go without the strict cookie. A page's own
@@ -123,8 +133,19 @@ func (s *Server) login(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, path)
 }
 
+func (s *Server) setCookie(c echo.Context, value string) {
+	r := c.Request()
+	c.SetCookie(&http.Cookie{
+		Name: cookieName(r), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: r.TLS != nil,
+	})
+}
+
 // turnAway answers a person who is not logged in.
 func (s *Server) turnAway(c echo.Context, why string) error {
+	if len(s.users) > 0 {
+		return c.HTML(http.StatusUnauthorized, strings.Replace(loginPage, "<form", "<p>"+htmlEscape(why)+"</p><form", 1))
+	}
 	return c.HTML(http.StatusUnauthorized, `<!doctype html><html lang="en"><meta charset="utf-8"><title>snapview</title>`+
 		`<meta name="viewport" content="width=device-width"><h1>Not logged in</h1><p>`+htmlEscape(why)+
 		`</p><p>Open the URL that <code>snapview open</code> printed where it runs.</p></html>`)
@@ -157,11 +178,6 @@ func (r *ring[V]) put(k secretHash, v V) {
 	}
 	r.m[k] = v
 	r.order = append(r.order, k)
-}
-
-func (r *ring[V]) has(k secretHash) bool {
-	_, ok := r.m[k]
-	return ok
 }
 
 func (r *ring[V]) take(k secretHash) (V, bool) {

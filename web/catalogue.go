@@ -155,6 +155,7 @@ func (s *Server) openSession(c echo.Context) error {
 	case len(opts.Name) > 200:
 		return badRequest("name is longer than 200 bytes")
 	}
+	opts.Owner = userOf(c)
 	session, err := catalogue.Open(c.Request().Context(), opts)
 	if err != nil {
 		return err

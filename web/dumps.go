@@ -85,16 +85,16 @@ func (s *Server) createDump(c echo.Context) error {
 // send streams pg_dump's output. Until it has printed something its complaint is
 // the answer; later the connection breaks off, so that nobody takes a part for
 // the whole.
-func (p *plannedDump) send(s *Server, c echo.Context, session Session) error {
+func (p *plannedDump) send(s *Server, c echo.Context, session Session) (err error) {
 	what := "pg_dump " + p.Database
 	for _, t := range p.Tables {
 		what += " -t " + quoteName(t.Schema, t.Name)
 	}
-	ctx, run, err := s.queries.begin(c.Request().Context(), session.Info().ID, "", "dump", p.Database, what, s.opts.StatementTimeout)
+	ctx, run, ended, err := s.begin(c, session, "", "dump", p.Database, what, s.opts.StatementTimeout)
 	if err != nil {
 		return err
 	}
-	defer s.queries.end(run)
+	defer func() { ended(err) }()
 	w := &dumpWriter{c: c, name: p.fileName, query: run.key.id}
 	err = session.Dump(ctx, p.DumpOptions, w)
 	if cause := context.Cause(ctx); cause != nil {

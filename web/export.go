@@ -176,16 +176,17 @@ func (s *Server) runExport(c echo.Context) error {
 
 // export runs the statement and streams the file. Errors until the first row
 // is asked for are problems; later ones end the file.
-func (s *Server) export(c echo.Context, session Session, p *plannedExport) error {
+func (s *Server) export(c echo.Context, session Session, p *plannedExport) (err error) {
 	timeout, err := s.timeout(p.TimeoutSeconds)
 	if err != nil {
 		return err
 	}
-	ctx, run, err := s.queries.begin(c.Request().Context(), session.Info().ID, p.ID, "export", p.database, p.sql, timeout)
+	ctx, run, ended, err := s.begin(c, session, p.ID, "export", p.database, p.sql, timeout)
 	if err != nil {
 		return err
 	}
-	defer s.queries.end(run)
+	var brokeOff error // after the first byte
+	defer func() { ended(errors.Join(err, brokeOff)) }()
 	g, err := s.openGate(ctx, session, p.database, p.sql, nil, nil)
 	if err != nil {
 		return problemOf(err, p.SQL)
@@ -213,6 +214,7 @@ func (s *Server) export(c echo.Context, session Session, p *plannedExport) error
 	} else {
 		err = streamRows(ctx, g, run, newRowWriter(out, p, columns))
 	}
+	brokeOff = err
 	if err != nil && !errors.Is(err, errClientGone) {
 		problem := problemOf(err, p.SQL)
 		message := strings.Join(strings.Fields(problem.Error()), " ")

@@ -51,14 +51,18 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 		}
-		if !safeMethod(r.Method) {
+		if !safeMethod(r.Method) && r.URL.Path != "/login" { // a plain form; its origin was checked
 			if err := checkWrite(r); err != nil {
 				return err
 			}
 		}
-		if !control && api && r.URL.Path != "/api/v1/healthz" && !s.loggedIn(r) {
-			return problem(http.StatusUnauthorized, "unauthorized", "there is no valid cookie with this request").
-				withHint("open the URL with the token that snapview printed")
+		if !control && api && r.URL.Path != "/api/v1/healthz" {
+			user, in := s.identify(r)
+			if !in {
+				return problem(http.StatusUnauthorized, "unauthorized", "there is no valid cookie with this request").
+					withHint("open the URL with the token that snapview printed")
+			}
+			withUser(c, user)
 		}
 		return next(c)
 	}

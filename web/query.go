@@ -115,11 +115,12 @@ func (s *Server) runQuery(c echo.Context) error {
 		return err
 	}
 	before := session.Info()
-	ctx, run, err := s.queries.begin(c.Request().Context(), before.ID, body.ID, "query", database, body.SQL, timeout)
+	ctx, run, ended, err := s.begin(c, session, body.ID, "query", database, body.SQL, timeout)
 	if err != nil {
 		return err
 	}
-	defer s.queries.end(run)
+	var failure error
+	defer func() { ended(failure) }()
 
 	w := c.Response()
 	w.Header().Set("Content-Type", ndjsonMediaType)
@@ -133,6 +134,7 @@ func (s *Server) runQuery(c echo.Context) error {
 	// The connection is closed after the end frame is on its way.
 	release, err := s.stream(ctx, session, database, body.SQL, run, frames, maxRows, &end)
 	defer release()
+	failure = err
 	if err != nil {
 		end.Error = queryErrorOf(err, body.SQL)
 		if end.Error.Code == "internal" {

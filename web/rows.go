@@ -110,16 +110,16 @@ func (s *Server) timeoutParam(c echo.Context) (time.Duration, error) {
 
 // through runs a statement of ours that reads a relation through the gate,
 // like a user's: a view may call any function of the backup.
-func (s *Server) through(c echo.Context, session Session, sql string, row func(g *gate, values [][]byte) (more bool, err error), formats ...int16) error {
+func (s *Server) through(c echo.Context, session Session, sql string, row func(g *gate, values [][]byte) (more bool, err error), formats ...int16) (err error) {
 	timeout, err := s.timeoutParam(c)
 	if err != nil {
 		return err
 	}
-	ctx, run, err := s.queries.begin(c.Request().Context(), session.Info().ID, "", "rows", param(c, "db"), sql, timeout)
+	ctx, run, ended, err := s.begin(c, session, "", "rows", param(c, "db"), sql, timeout)
 	if err != nil {
 		return err
 	}
-	defer s.queries.end(run)
+	defer func() { ended(err) }()
 	return s.gateRows(ctx, session, param(c, "db"), sql, run, row, formats...)
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,6 +31,17 @@ type Options struct {
 	// AllowedHosts are names, besides the listener's address and localhost,
 	// that a request may name as its Host, without a port.
 	AllowedHosts []string
+
+	// Users are the people who share the server, if it is shared.
+	Users Users
+
+	// TLS, if not nil, has the certificate that the Listener's connections are
+	// encrypted with.
+	TLS *tls.Config
+
+	// Audit, if not nil, is called after every statement that a client ran,
+	// from the goroutine that ran it.
+	Audit func(Statement)
 
 	// Logger gets one line per request at level Debug, and what went wrong.
 	// Tokens, cookies and statements are never in it.
@@ -69,6 +81,8 @@ type Server struct {
 	pools   *pools
 	queries *queries
 	tickets *tickets
+	users   userHashes
+	metrics *metrics
 	http    *http.Server
 
 	streams atomic.Int64 // event streams that are open
@@ -104,7 +118,9 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts: opts, log: opts.Logger, auth: newAuthenticator(), assets: assets,
 		pools: newPools(), queries: newQueries(opts.MaxStatements), tickets: newTickets(),
+		users: opts.Users.hashes(),
 	}
+	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -122,7 +138,11 @@ func (s *Server) Serve() error {
 	if s.opts.Listener == nil {
 		return errors.New("web: Serve without Options.Listener")
 	}
-	return ignoreClosed(s.http.Serve(s.opts.Listener))
+	l := s.opts.Listener
+	if s.opts.TLS != nil {
+		l = tls.NewListener(l, s.opts.TLS)
+	}
+	return ignoreClosed(s.http.Serve(l))
 }
 
 // ServeControl answers on l until Shutdown, and then returns nil. Whoever can
@@ -146,7 +166,11 @@ func (s *Server) NewLoginURL(path string) string {
 	if s.opts.Listener == nil {
 		return ""
 	}
-	return "http://" + hostForBrowser(s.opts.Listener.Addr()) + "/auth?" + s.auth.newToken(path)
+	scheme := "http://"
+	if s.opts.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + hostForBrowser(s.opts.Listener.Addr()) + "/auth?" + s.auth.newToken(path)
 }
 
 // hostForBrowser returns a host and port that a browser on this machine can
@@ -231,6 +255,7 @@ func (s *Server) handler() http.Handler {
 	e.HTTPErrorHandler = s.handleError
 	e.Use(s.logRequests, s.recoverPanics, s.guard)
 	e.GET("/auth", s.login)
+	e.POST("/login", s.logIn)
 	s.routes(e.Group("/api/v1"))
 	e.GET("/*", s.serveAsset)
 	e.HEAD("/*", s.serveAsset)
@@ -249,20 +274,20 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/sessions", s.listSessions)
 	g.POST("/sessions", s.openSession)
 	g.GET("/sessions/:id", s.getSession)
-	g.DELETE("/sessions/:id", s.closeSession)
+	g.DELETE("/sessions/:id", s.owned(s.closeSession))
 	g.GET("/sessions/:id/snapshot", s.getSnapshot)
 	g.GET("/sessions/:id/events", s.streamEvents)
 
 	g.GET("/sessions/:id/overlay", s.getOverlay)
 	g.GET("/sessions/:id/growth", s.getGrowth)
 	g.GET("/sessions/:id/growth/steps", s.getGrowthSteps)
-	g.PUT("/sessions/:id/limit", s.setLimit)
+	g.PUT("/sessions/:id/limit", s.owned(s.setLimit))
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
-	g.POST("/sessions/:id/checkpoints", s.createCheckpoint)
+	g.POST("/sessions/:id/checkpoints", s.owned(s.createCheckpoint))
 	g.POST("/sessions/:id/forks", s.createFork)
 	g.GET("/sessions/:id/layers", s.listLayers)
-	g.DELETE("/sessions/:id/layers/:layer", s.discardLayer)
-	g.POST("/sessions/:id/layers/:layer/merge", s.mergeLayer)
+	g.DELETE("/sessions/:id/layers/:layer", s.owned(s.discardLayer))
+	g.POST("/sessions/:id/layers/:layer/merge", s.owned(s.mergeLayer))
 	g.GET("/sessions/:id/disk", s.getDisk)
 	g.GET("/sessions/:id/disk/extents", s.getDiskExtents)
 
@@ -287,7 +312,7 @@ func (s *Server) routes(g *echo.Group) {
 	db.POST("/dumps", s.createDump)
 	g.GET("/sessions/:id/exports/:eid", s.downloadExport)
 	g.GET("/sessions/:id/queries", s.listQueries)
-	g.DELETE("/sessions/:id/queries/:qid", s.cancelQuery)
+	g.DELETE("/sessions/:id/queries/:qid", s.owned(s.cancelQuery))
 }
 
 // logRequests writes one line per request: never its query string, which may
@@ -302,7 +327,8 @@ func (s *Server) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
 		s.log.LogAttrs(c.Request().Context(), slog.LevelDebug, "request",
 			slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
 			slog.Int("status", c.Response().Status), slog.Int64("bytes", c.Response().Size),
-			slog.Duration("took", time.Since(start)))
+			slog.Duration("took", time.Since(start)), slog.String("user", userOf(c)))
+		s.metrics.request(c.Request().Method, c.Response().Status)
 		return nil
 	}
 }

@@ -46,7 +46,7 @@ func (a *app) nbd(ctx context.Context, ref string, f *openFlags, readOnly bool) 
 	if err != nil {
 		return err
 	}
-	pages, err := a.servePages(a.newHouse(ctx, s, ""), "", nil)
+	pages, err := a.servePages(a.newHouse(ctx, s, ""), "")
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}

@@ -71,7 +71,7 @@ func (a *app) open(ctx context.Context, ref string, f *openFlags, listen, databa
 		return err
 	}
 	house := a.newHouse(ctx, s, database)
-	pages, err := a.servePages(house, listen, nil)
+	pages, err := a.servePages(house, listen)
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}
@@ -108,15 +108,15 @@ func closeSession(s *session.Session) error {
 type pages struct{ server *web.Server }
 
 // servePages serves the sessions of the house on their control sockets and,
-// when an address is given, the page on TCP. What the catalogue holds, if there
-// is one, can be opened there.
-func (a *app) servePages(h *house, listen string, c *catalogue) (*pages, error) {
+// when an address is given, the page on TCP, with options changed as the caller
+// likes.
+func (a *app) servePages(h *house, listen string, change ...func(*web.Options)) (*pages, error) {
 	opts := web.Options{
 		Sessions: h,
 		Version:  web.Version{Version: versionString()},
 	}
-	if c != nil {
-		opts.Catalogue = c
+	for _, f := range change {
+		f(&opts)
 	}
 	if listen != "" {
 		var err error

@@ -75,7 +75,7 @@ func (a *app) query(ctx context.Context, ref, sql, database, format string, f *o
 		return err
 	}
 	house := a.newHouse(ctx, s, database)
-	pages, err := a.servePages(house, "", nil)
+	pages, err := a.servePages(house, "")
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}

@@ -21,6 +21,7 @@ type serveFlags struct {
 	sessions int
 	maxTTL   time.Duration
 	writable bool
+	team     teamFlags
 }
 
 func (a *app) serveCommand() *cobra.Command {
@@ -35,9 +36,16 @@ on the list can be opened through the page. Runs until Ctrl-C, which tears down
 every session that is open.
 
 Sessions that are opened from the page end after --ttl, or when nobody has used
-them for --idle.`,
+them for --idle.
+
+For a team: --auth-token-file or --auth-header tells people apart, --tls-cert and
+--tls-key encrypt, --audit-log keeps who ran what, --metrics-listen answers
+Prometheus. What somebody has opened all may look into; closing it, its limit and
+its checkpoints are his. The URL that is printed lets the operator in.`,
 		Example: `  snapview serve --store /backups --store /var/lib/pgbackrest
-  snapview serve --store /backups --listen 127.0.0.1:8080 --max-sessions 4 --max-overlay 5GiB`,
+  snapview serve --store /backups --listen 127.0.0.1:8080 --max-sessions 4 --max-overlay 5GiB
+  snapview serve --store /backups --listen 0.0.0.0:8443 --allowed-host backups.example.org \
+      --tls-cert cert.pem --tls-key key.pem --auth-token-file /etc/snapview/people --audit-log /var/log/snapview.json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), f, s) },
 	}
@@ -53,6 +61,7 @@ them for --idle.`,
 	flags.BoolVar(&s.writable, "allow-writable", false, "let scratch servers be opened, which take writes into the overlay")
 	flags.StringVar(&f.psqlListen, "psql-listen", "127.0.0.1:0", "loopback address for psql and other clients, of each session; empty for none")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log what goes on inside")
+	s.team.add(c)
 	f.serverFlags(c)
 	f.backupFlags(c)
 	// What one backup needs makes no sense for many.
@@ -84,9 +93,21 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 		MaxTTL: int64(s.maxTTL / time.Second), DefaultTTL: int64(f.ttl / time.Second),
 	}
 	catalogue := newCatalogue(h, s.stores, s.depth, opts, limits)
-	pages, err := a.servePages(h, s.listen, catalogue)
+	team, err := s.team.open(func(err error) { fmt.Fprintf(a.err, "! %v\n", err) })
 	if err != nil {
 		return err
+	}
+	pages, err := a.servePages(h, s.listen, func(o *web.Options) {
+		o.Catalogue, o.Users, o.TLS, o.Audit, o.AllowedHosts = catalogue, team.users, team.tls, team.audit, s.team.hosts
+		o.Logger = opts.Logger
+	})
+	if err != nil {
+		return errors.Join(err, team.Close())
+	}
+	if s.team.metricsListen != "" {
+		if err := team.serveMetrics(s.team.metricsListen, pages.server.Metrics()); err != nil {
+			return errors.Join(err, pages.close(), team.Close())
+		}
 	}
 	looking, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -98,7 +119,7 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 	<-ctx.Done()
 	stop()
 	<-done
-	return errors.Join(ctx.Err(), h.close(), pages.close())
+	return errors.Join(ctx.Err(), h.close(), pages.close(), team.Close())
 }
 
 func (a *app) printServing(link string, stores []string) {

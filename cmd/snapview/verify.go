@@ -102,7 +102,7 @@ func (a *app) verify(ctx context.Context, ref string, f *verifyFlags) error {
 		return err
 	}
 	house := a.newHouse(ctx, s, f.database)
-	pages, err := a.servePages(house, "", nil)
+	pages, err := a.servePages(house, "")
 	if err != nil {
 		return errors.Join(err, closeSession(s))
 	}

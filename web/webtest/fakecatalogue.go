@@ -142,6 +142,7 @@ func (s *Session) openSlowly(e web.CatalogueEntry, opts web.OpenOptions, takes t
 	s.info.Phases, s.events = nil, nil
 	s.info.State, s.info.ReadyAt, s.info.CreatedAt = web.StateOpening, nil, time.Now().UTC()
 	s.info.Reference, s.info.Kind, s.info.Name, s.info.Writable = e.Reference, e.Kind, opts.Name, opts.Writable
+	s.info.Owner = opts.Owner
 	s.info.Stats = web.Stats{LimitBytes: opts.MaxOverlayBytes, BackupBytes: e.Bytes, BaseBytes: 1 << 40}
 	s.samples = nil
 	s.emitLocked(web.Event{Type: web.EventState, State: web.StateOpening})

@@ -955,7 +955,7 @@ export interface components {
             position?: number;
         };
         /** @enum {string} */
-        ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
+        ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "not-owner" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
         Health: {
             /** @constant */
             status: "ok";

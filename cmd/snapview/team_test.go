@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/snapview/snapview/web"
+)
+
+func TestTokensAreRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "people")
+	write := func(text string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# who may look\nada 0123456789abcdef\n\n bob   fedcba9876543210 \n", 0o600)
+	tokens, err := readTokens(file)
+	if err != nil || len(tokens) != 2 || tokens["0123456789abcdef"] != "ada" || tokens["fedcba9876543210"] != "bob" {
+		t.Errorf("%v, %v", tokens, err)
+	}
+	for text, why := range map[string]string{
+		"ada\n": "not NAME TOKEN", "ada short\n": "fewer than 16", "": "no line",
+		"ada 0123456789abcdef\nbob 0123456789abcdef\n": "ada and bob have the same token",
+	} {
+		write(text, 0o600)
+		if _, err := readTokens(file); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	write("ada 0123456789abcdef\n", 0o644)
+	if _, err := readTokens(file); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a file that all may read: %v", err)
+	}
+}
+
+func TestServeForATeam(t *testing.T) {
+	needsPostgres(t, "15")
+	store := filepath.Dir(plainBackup(t))
+	state := stateDir(t)
+	people, audit := filepath.Join(t.TempDir(), "people"), filepath.Join(t.TempDir(), "audit")
+	if err := os.WriteFile(people, []byte("ada 0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	metrics := freePort(t)
+	r := start(t, state, "serve", "--store", store, "--runner", "local", "--auth-token-file", people, "--audit-log", audit, "--metrics-listen", metrics)
+	link := r.until("serving", func(e map[string]any) bool { return e["event"] == "serving" })["url"].(string)
+	u, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{t: t, http: &http.Client{Timeout: patience}, api: "http://" + u.Host + "/api/v1", token: "0123456789abcdef"}
+	b.call("POST", "/catalogue/refresh", nil, 200, nil)
+	var opened web.Info
+	b.call("POST", "/sessions", map[string]any{"reference": plainBackup(t), "database": "postgres"}, 201, &opened)
+	if opened.Owner != "ada" {
+		t.Errorf("the owner is %q", opened.Owner)
+	}
+	b.untilState(opened.ID, web.StateReady)
+	b.call("POST", "/sessions/"+opened.ID+"/databases/postgres/query", map[string]any{"sql": "select count(*) from acct"}, 200, nil)
+
+	scraped, err := http.Get("http://" + metrics + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(scraped.Body)
+	scraped.Body.Close()
+	if err != nil || !strings.Contains(string(text), `snapview_sessions{state="ready"} 1`) {
+		t.Errorf("metrics: %v\n%.2000s", err, text)
+	}
+	r.signal(syscall.SIGTERM)
+	if code := r.exit(); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	log, err := os.ReadFile(audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line web.Statement
+	if err := json.Unmarshal(log, &line); err != nil {
+		t.Fatalf("%v in %s", err, log)
+	}
+	if line.User != "ada" || line.SQL != "select count(*) from acct" || line.Rows != 1 || line.Outcome != "ok" || line.Session != opened.ID || line.Reference != plainBackup(t) {
+		t.Errorf("audit: %+v", line)
+	}
+}

@@ -1,0 +1,202 @@
+package web_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/snapview/snapview/web"
+	"github.com/snapview/snapview/web/webtest"
+)
+
+// newTeamEnv is a server for a team.
+func newTeamEnv(t *testing.T, change ...func(*web.Options)) *env {
+	t.Helper()
+	return newEnvOf(t, webtest.NewSession("demo", nil), append([]func(*web.Options){withCatalogue(t), func(o *web.Options) {
+		o.Users = web.Users{
+			Tokens: map[string]string{"ada's token": "ada", "bob's token": "bob"},
+			Header: "X-Forwarded-User", TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+		}
+	}}, change...)...)
+}
+
+func bearer(token string) map[string]string {
+	return map[string]string{"Authorization": "Bearer " + token, "X-Snapview": "1", "Content-Type": "application/json"}
+}
+
+func TestUsers_LogInWithTheirTokens(t *testing.T) {
+	e := newTeamEnv(t)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	if a := e.raw(browser, "GET", "/auth", nil, nil); a.status != 401 || !strings.Contains(string(a.body), `type="password"`) {
+		t.Fatalf("no form: %d %s", a.status, a.body)
+	}
+	form := func(token string) answer {
+		return e.raw(browser, "POST", "/login", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+			strings.NewReader(url.Values{"token": {token}}.Encode()))
+	}
+	if a := form("guessed"); a.status != 401 {
+		t.Errorf("a guessed token: status %d", a.status)
+	}
+	if a := e.raw(browser, "GET", "/api/v1/sessions", nil, nil); a.status != 401 {
+		t.Errorf("without a login: status %d", a.status)
+	}
+	if a := form("ada's token"); a.status != 200 {
+		t.Errorf("login: status %d", a.status)
+	}
+	if a := e.raw(browser, "GET", "/api/v1/sessions", nil, nil); a.status != 200 {
+		t.Errorf("with a login: status %d", a.status)
+	}
+	a := e.raw(browser, "POST", "/login", map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://evil.example"},
+		strings.NewReader("token=ada's+token"))
+	if a.status != 403 {
+		t.Errorf("a form of another site: status %d", a.status)
+	}
+}
+
+func TestUsers_OwnWhatTheyOpen(t *testing.T) {
+	e := newTeamEnv(t)
+	client := stranger(t)
+	open := e.raw(client, "POST", "/api/v1/sessions", bearer("ada's token"), strings.NewReader(`{"reference":"/backups/2026-11-20"}`))
+	if open.status != 201 || !strings.Contains(string(open.body), `"owner":"ada"`) {
+		t.Fatalf("%d %s", open.status, open.body)
+	}
+	e.reaches("opened-1", web.StateReady)
+	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"POST", "/checkpoints"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}, {"DELETE", "/queries/x"}} {
+		a := e.raw(client, write[0], "/api/v1/sessions/opened-1"+write[1], bearer("bob's token"), strings.NewReader(`{}`))
+		wantProblem(t, a, 403, "not-owner")
+	}
+	if a := e.raw(client, "GET", "/api/v1/sessions/opened-1", bearer("bob's token"), nil); a.status != 200 {
+		t.Errorf("looking at another's session: %d", a.status)
+	}
+	if a := e.raw(client, "DELETE", "/api/v1/sessions/opened-1", bearer("ada's token"), nil); a.status != 202 {
+		t.Errorf("closing one's own: %d", a.status)
+	}
+	if a := e.raw(client, "GET", "/api/v1/sessions", bearer("nobody's"), nil); a.status != 401 {
+		t.Errorf("a token that nobody has: %d", a.status)
+	}
+}
+
+func TestUsers_ByAProxy(t *testing.T) {
+	e := newTeamEnv(t)
+	header := map[string]string{"X-Forwarded-User": "carol", "X-Snapview": "1", "Content-Type": "application/json"}
+	a := e.raw(stranger(t), "POST", "/api/v1/sessions", header, strings.NewReader(`{"reference":"/backups/2026-11-20"}`))
+	if a.status != 201 || !strings.Contains(string(a.body), `"owner":"carol"`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := e.raw(stranger(t), "GET", "/api/v1/sessions", map[string]string{"X-Forwarded-User": " "}, nil); a.status != 401 {
+		t.Errorf("no name: %d", a.status)
+	}
+	elsewhere := newTeamEnv(t, func(o *web.Options) { o.Users.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	if a := elsewhere.raw(stranger(t), "GET", "/api/v1/sessions", header, nil); a.status != 401 {
+		t.Errorf("a header from somebody who is no proxy: %d", a.status)
+	}
+}
+
+func TestAudit_HasEveryStatement(t *testing.T) {
+	var mu sync.Mutex
+	var log []web.Statement
+	e := newEnv(t, func(o *web.Options) {
+		o.Audit = func(s web.Statement) {
+			mu.Lock()
+			defer mu.Unlock()
+			log = append(log, s)
+		}
+	})
+	e.query("select * from generate_series(1, 12)")
+	e.query("select 1/0")
+	oid := e.oid("shop", "customers")
+	e.call("GET", shop+"/relations/"+itoa(oid)+"/rows?limit=3", nil, 200, nil)
+	e.call("POST", shop+"/export", map[string]any{"sql": "select * from shop.products", "format": "csv"}, 200, nil)
+	eventually(t, "four statements are in the log", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(log) == 4
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	var lines []string
+	for _, s := range log {
+		lines = append(lines, strings.Join([]string{s.Kind, itoa(uint32(s.Rows)), s.Outcome}, " "))
+		if s.Time.IsZero() || s.Remote == "" || s.Session != "demo" || s.Reference == "" || s.Database != "shop" || s.SQL == "" {
+			t.Errorf("%+v", s)
+		}
+	}
+	if got := strings.Join(lines, "; "); got != "query 12 ok; query 0 failed; rows 3 ok; export 300 ok" {
+		t.Errorf("the log: %s", got)
+	}
+	if !strings.Contains(log[1].Error, "division by zero") || log[3].Bytes == 0 {
+		t.Errorf("%+v, %+v", log[1], log[3])
+	}
+	scrape := httptest.NewRecorder()
+	e.server.Metrics().ServeHTTP(scrape, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{
+		`snapview_statements_total{kind="query",outcome="ok"} 1`, `snapview_statements_total{kind="query",outcome="failed"} 1`,
+		"snapview_rows_total 315", `snapview_sessions{state="ready"} 1`, `snapview_overlay_bytes{session="demo"}`, "go_goroutines",
+	} {
+		if !strings.Contains(scrape.Body.String(), want) {
+			t.Errorf("no %s in\n%.3000s", want, scrape.Body)
+		}
+	}
+}
+
+func TestTLS_ByACertificate(t *testing.T) {
+	self := httptest.NewUnstartedServer(nil)
+	self.StartTLS()
+	certificate := self.TLS.Certificates[0]
+	self.Close()
+	server := newTLSServer(t, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	link := server.NewLoginURL("/")
+	if !strings.HasPrefix(link, "https://") {
+		t.Fatalf("the link is %s", link)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, CheckRedirect: stranger(t).CheckRedirect}
+	res, err := client.Get(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if cookies := res.Cookies(); res.StatusCode != http.StatusSeeOther || len(cookies) != 1 || !cookies[0].Secure {
+		t.Errorf("%s, %v", res.Status, cookies)
+	}
+	if res, err := client.Get(strings.Replace(link, "https:", "http:", 1)); err == nil {
+		res.Body.Close()
+		if res.StatusCode < 400 {
+			t.Errorf("without TLS: %s", res.Status)
+		}
+	}
+}
+func itoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+func newTLSServer(t *testing.T, config *tls.Config) *web.Server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := web.New(web.Options{Sessions: &webtest.Sessions{}, Listener: l, TLS: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve() }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Shutdown(context.WithoutCancel(t.Context())), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
