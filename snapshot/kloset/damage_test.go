@@ -128,11 +128,13 @@ func TestDamaged_OtherCopy(t *testing.T) {
 	must(t, open(t, dir, snapshot.Options{}).Close())
 	packs, err := filepath.Glob(filepath.Join(dir, "packfiles", "*", "*"))
 	must(t, err)
-	name, ok := format.ParseMAC(filepath.Base(packs[0]))
-	if len(packs) != 1 || !ok {
-		t.Fatal(packs)
+	for _, file := range packs {
+		name, ok := format.ParseMAC(filepath.Base(file))
+		if !ok {
+			t.Fatal(file)
+		}
+		must(t, w.Forget(format.TypeChunk, version, name))
 	}
-	must(t, w.Forget(format.TypeChunk, version, name))
 	_, err = kloset.Open(t.Context(), dir, snapshot.Options{})
 	if !errors.Is(err, snapshot.ErrDamaged) || !strings.Contains(err.Error(), "chunk "+version.Short()) || !strings.Contains(err.Error(), gone.Short()) {
 		t.Errorf("err = %v", err)

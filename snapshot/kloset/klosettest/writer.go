@@ -45,13 +45,14 @@ type Writer struct {
 	ShortenChunks int
 
 	opts   Options
+	single bool   // everything goes into one packfile
 	dir    string // of a store of many files
 	config []byte // CONFIG as stored
 	secret *secret
 	hasher *format.Hasher
 	rnd    *mathrand.Rand
 
-	pack    *pack
+	open    [2]*pack         // being written: for chunks and objects, and for names, as plakar keeps them apart
 	have    map[blobKey]bool // deduplication
 	state   bytes.Buffer     // entries of the state being written
 	parent  format.MAC
@@ -117,12 +118,12 @@ func Ptar(file string, o Options, s Snapshot) (id format.MAC, err error) {
 		return id, err
 	}
 	start := int64(len(head) + len(w.config))
-	w.opts.Pack = 1 << 60
+	w.opts.Pack, w.single = 1<<60, true
 	w.newPack = func() (*pack, error) { return w.startPack(f, nil, format.MAC{1, 2, 3}) }
 	if id, err = w.write(s); err != nil {
 		return id, err
 	}
-	if err := w.endPack(); err != nil {
+	if err := w.endPack(0); err != nil {
 		return id, err
 	}
 	packLen := w.packs[0].size
@@ -172,13 +173,13 @@ func (p *pack) write(b []byte) error {
 	return err
 }
 
-// endPack finishes the packfile being written, if there is one.
-func (w *Writer) endPack() error {
-	p := w.pack
+// endPack finishes one of the packfiles being written, if there is one.
+func (w *Writer) endPack(which int) error {
+	p := w.open[which]
 	if p == nil {
 		return nil
 	}
-	w.pack = nil
+	w.open[which] = nil
 	w.packs = append(w.packs, p)
 	n, err := p.w.Write(p.hash.Sum(nil))
 	p.size += int64(n)
@@ -203,18 +204,23 @@ func (w *Writer) putAs(t format.Type, m format.MAC, plain []byte) error {
 	if err != nil {
 		return err
 	}
-	if w.pack != nil && w.pack.size+int64(len(blob)) > w.opts.Pack {
-		if err := w.endPack(); err != nil {
+	which := 1
+	if t == format.TypeChunk || t == format.TypeObject || w.single {
+		which = 0
+	}
+	if p := w.open[which]; p != nil && p.size+int64(len(blob)) > w.opts.Pack {
+		if err := w.endPack(which); err != nil {
 			return err
 		}
 	}
-	if w.pack == nil {
-		if w.pack, err = w.newPack(); err != nil {
+	if w.open[which] == nil {
+		if w.open[which], err = w.newPack(); err != nil {
 			return err
 		}
 	}
-	w.Location(t, m, w.pack.name, w.pack.size-format.HeaderSize, len(blob))
-	return w.pack.write(blob)
+	p := w.open[which]
+	w.Location(t, m, p.name, p.size-format.HeaderSize, len(blob))
+	return p.write(blob)
 }
 
 // MAC returns the name that a blob with the given content has.
@@ -253,7 +259,7 @@ func (w *Writer) Forget(t format.Type, m, packfile format.MAC) error {
 
 // Flush finishes the packfile and writes a state with what is new.
 func (w *Writer) Flush() error {
-	if err := w.endPack(); err != nil {
+	if err := errors.Join(w.endPack(0), w.endPack(1)); err != nil {
 		return err
 	}
 	raw, name, err := w.stateFile()
