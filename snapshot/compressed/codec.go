@@ -1,8 +1,10 @@
 package compressed
 
 import (
+	"bufio"
 	"bytes"
 	"compress/bzip2"
+	"errors"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
@@ -13,7 +15,7 @@ import (
 	"github.com/snapview/snapview/snapshot/spans"
 )
 
-// maxWindow bounds the memory that decoding zstd takes: what zstd --long=27
+// maxWindow bounds the memory that decoding takes, in bytes: what zstd --long=27
 // and pg_basebackup use at most.
 const maxWindow = 128 << 20
 
@@ -51,10 +53,48 @@ var codecs = []codec{
 		return d.IOReadCloser(), nil
 	}},
 	{name: "bzip2", magic: "BZh", open: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
-	{name: "xz", magic: "\xfd7zXZ\x00", open: func(r io.Reader) (io.ReadCloser, error) {
-		x, err := xz.ReaderConfig{DictCap: 8 << 20}.NewReader(r)
-		return io.NopCloser(x), err
-	}},
+	{name: "xz", magic: "\xfd7zXZ\x00", open: openXZ},
+}
+
+// openXZ opens an xz stream whose dictionary is of a size that xz -9 has at
+// most, twice over. The decoder allocates what the header of a block says.
+func openXZ(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(xzHead)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if xzDictionary(head) > maxWindow {
+		return nil, zstd.ErrWindowSizeExceeded // told as that of zstd is
+	}
+	x, err := xz.ReaderConfig{DictCap: 8 << 20}.NewReader(b)
+	return io.NopCloser(x), err
+}
+
+const xzHead = 64
+
+// xzDictionary returns the size of the dictionary of an xz file's first block,
+// 0 if the head does not tell (The .xz File Format, 2.1 and 3.1; LZMA2's
+// properties, 5.3.1).
+func xzDictionary(head []byte) int64 {
+	const streamHeader, idLZMA2 = 12, 0x21
+	if len(head) < xzHead || head[streamHeader] == 0 { // no block
+		return 0
+	}
+	flags, at := head[streamHeader+1], streamHeader+2
+	for _, flag := range []byte{0x40, 0x80} { // sizes, as numbers of 7 bits a byte
+		for flags&flag != 0 && at < xzHead-3 {
+			at++
+			if head[at-1]&0x80 == 0 {
+				break
+			}
+		}
+	}
+	if flags&3 != 0 || at > xzHead-3 || head[at] != idLZMA2 || head[at+1] != 1 || head[at+2] > 40 {
+		return 0
+	}
+	bits := head[at+2]
+	return int64(2|bits&1) << (bits/2 + 11)
 }
 
 // Codec returns the name of the compression that a file beginning with head

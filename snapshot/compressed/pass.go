@@ -107,7 +107,7 @@ func (s *pass) classify(err error) error {
 	case errors.As(err, &class): // one of ours
 		return err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		return snapshot.Errorf(snapshot.ErrUnsupported, "%s was compressed with a window of more than %d MiB (zstd --long): compress it without", s.name, maxWindow>>20)
+		return snapshot.Errorf(snapshot.ErrUnsupported, "%s was compressed with a window of more than %d MiB (zstd --long, xz --lzma2=dict=): compress it without", s.name, maxWindow>>20)
 	case errors.Is(err, lz4frame.ErrUnsupported):
 		return snapshot.Errorf(snapshot.ErrUnsupported, "%s: %w", s.name, err)
 	}

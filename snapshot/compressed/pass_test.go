@@ -104,3 +104,23 @@ func TestHead_OfAnyCompression(t *testing.T) {
 		}
 	}
 }
+
+func TestXZDictionary(t *testing.T) {
+	for level, want := range map[string]int64{"-0": 256 << 10, "-6": 8 << 20, "-9": 64 << 20, "--lzma2=dict=192MiB": 192 << 20} {
+		c := exec.Command(snapshottest.Tool(t, "xz"), level, "-T2", "-c")
+		c.Stdin = bytes.NewReader(make([]byte, 10_000))
+		packed, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := xzDictionary(packed); got != want {
+			t.Errorf("%s: %d, want %d", level, got, want)
+		}
+		if _, err := Head(bytes.NewReader(packed), 10); (err != nil) != (want > maxWindow) {
+			t.Errorf("%s: %v", level, err)
+		}
+	}
+	if got := xzDictionary(bytes.Repeat([]byte{0xff}, 100)); got != 0 {
+		t.Errorf("of garbage: %d", got)
+	}
+}
