@@ -218,6 +218,9 @@ func (s *Session) closeBecause(ctx context.Context, why string) error {
 	s.mu.Unlock()
 	s.setState(Closing, nil)
 	s.closing()
+	if p, _ := s.get(); p.laidOut != nil {
+		p.laidOut.hurry()
+	}
 	if waitForStart {
 		select {
 		case <-s.started:

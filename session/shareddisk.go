@@ -53,6 +53,18 @@ func (d *sharedDisk) use() error {
 	return nil
 }
 
+// hurry has reads of the backup fail that wait for a store which does not
+// answer, if nobody else needs them: processes that are to be ended may hang on
+// them.
+func (d *sharedDisk) hurry() {
+	d.mu.Lock()
+	last := d.users == 1
+	d.mu.Unlock()
+	if last {
+		d.snapshot.Hurry()
+	}
+}
+
 // release takes a user away. The last one closes the backup and removes the
 // store; before that, layers that no session needs any more go.
 func (d *sharedDisk) release() error {

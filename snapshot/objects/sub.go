@@ -44,3 +44,10 @@ func (s *sub) List(ctx context.Context, dir string) ([]Entry, error) {
 }
 
 func (s *sub) String() string { return s.Store.String() + "/" + s.dir }
+
+// Hurry passes on to the store that it is to give up waiting, if it waits.
+func (s *sub) Hurry() {
+	if h, ok := s.Store.(interface{ Hurry() }); ok {
+		h.Hurry()
+	}
+}

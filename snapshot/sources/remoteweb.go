@@ -12,6 +12,7 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/objects/chunks"
 )
 
 // maxProbed bounds the tablespaces that are looked for by name.
@@ -20,7 +21,7 @@ const maxProbed = 1000
 // A probed store is one that cannot list, with the names in one folder that
 // were found by asking for them.
 type probed struct {
-	objects.Store
+	*chunks.Store
 	dir  string
 	list []objects.Entry
 }

@@ -26,11 +26,15 @@ type fake struct {
 	gate     chan struct{}           // if not nil, requests wait until it is closed
 }
 
+// noise is what the objects hold.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 64<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
+	return b
+})
+
 func newFake(size int) *fake {
-	b := make([]byte, size)
-	rnd := rand.NewChaCha8([32]byte{byte(size)})
-	_, _ = rnd.Read(b)
-	return &fake{data: map[string][]byte{"o": b}, tag: "1"}
+	return &fake{data: map[string][]byte{"o": noise()[:size]}, tag: "1"}
 }
 
 func (f *fake) String() string { return "fake://" }

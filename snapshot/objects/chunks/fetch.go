@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/snapview/snapview/snapshot/objects"
@@ -177,8 +178,8 @@ func (o *object) fetch(started []start) {
 func (o *object) request(run []start) (got [][]byte, err error) {
 	ctx, cancel := context.WithCancelCause(o.store.ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(stall, func() { cancel(errStalled) })
-	defer watch.Stop()
+	watch := o.store.watch(func() { cancel(errStalled) })
+	defer watch.stop()
 	defer func() {
 		if errors.Is(context.Cause(ctx), errStalled) && err != nil {
 			err = objects.Passing(fmt.Errorf("%s: %w", o.name, errStalled))
@@ -196,7 +197,7 @@ func (o *object) request(run []start) (got [][]byte, err error) {
 		body = io.NopCloser(io.NewSectionReader(o.in, off, n))
 	}
 	for _, st := range run {
-		watch.Reset(stall)
+		watch.moved()
 		data := make([]byte, o.length(st.n))
 		if _, err := io.ReadFull(body, data); err != nil {
 			return got, errors.Join(err, body.Close())
@@ -205,4 +206,38 @@ func (o *object) request(run []start) (got [][]byte, err error) {
 		o.land(st, data)
 	}
 	return got, body.Close()
+}
+
+// A watch ends a request that does not get on.
+type watch struct {
+	since  atomic.Int64 // Unix ns
+	ticker *time.Ticker
+	done   chan struct{}
+}
+
+// watch calls stalled once if too much time passes between calls of moved.
+func (s *Store) watch(stalled func()) *watch {
+	w := &watch{ticker: time.NewTicker(look), done: make(chan struct{})}
+	w.moved()
+	go func() {
+		for {
+			select {
+			case now := <-w.ticker.C:
+				if now.UnixNano()-w.since.Load() > s.stall.Load() {
+					stalled()
+					return
+				}
+			case <-w.done:
+				return
+			}
+		}
+	}()
+	return w
+}
+
+func (w *watch) moved() { w.since.Store(time.Now().UnixNano()) }
+
+func (w *watch) stop() {
+	w.ticker.Stop()
+	close(w.done)
 }

@@ -103,5 +103,5 @@ func (o *outage) over() {
 var (
 	// errDropped ends a flight that was read ahead and could not begin.
 	errDropped = errors.New("not read ahead")
-	errStalled = fmt.Errorf("no answer for %s", stall)
+	errStalled = errors.New("no answer, or too slow a one")
 )

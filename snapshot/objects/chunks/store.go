@@ -22,8 +22,10 @@ const (
 	requests = 16 // at once, for readers that wait
 	aheads   = 16 // at once, for what is read ahead
 
-	// stall is how long a request may take for its next chunk.
-	stall = 30 * time.Second
+	// defaultStall is how long a request may take for its next chunk.
+	defaultStall = 30 * time.Second
+	// look is how often what waits looks whether it still may.
+	look = time.Second
 )
 
 // Defaults of Options.
@@ -52,6 +54,7 @@ type Options struct {
 type Store struct {
 	inner    objects.Store
 	patience atomic.Int64 // time.Duration
+	stall    atomic.Int64 // time.Duration: how long a request may take for its next chunk
 	outage   outage
 	disk     *disk // nil: none
 	ctx      context.Context
@@ -93,6 +96,7 @@ func New(inner objects.Store, opts Options) *Store {
 		flights: map[key]*flight{}, ids: map[[sha256.Size]byte]int64{},
 	}
 	s.SetPatience(opts.Patience)
+	s.stall.Store(int64(defaultStall))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.memory, _ = simplelru.NewLRU[key, []byte](max(int(opts.Memory/chunkSize), 2*maxRun), nil) // fails only for sizes < 1
 	if opts.Dir != "" && opts.Disk > 0 {
@@ -107,6 +111,13 @@ func (s *Store) SetPatience(d time.Duration) {
 		d = DefaultPatience
 	}
 	s.patience.Store(int64(d))
+}
+
+// Hurry gives up waiting for a store that does not answer, as soon as the
+// request that is under way has ended or a second is over.
+func (s *Store) Hurry() {
+	s.SetPatience(time.Millisecond)
+	s.stall.Store(int64(time.Second))
 }
 
 // Abort ends what waits for the store, now and later; Close must follow.
