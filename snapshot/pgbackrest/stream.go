@@ -26,10 +26,6 @@ const (
 
 	// stepFrames is how much is decoded before others may read.
 	stepFrames = 8
-
-	// worthKeeping is how much of a file must have been decoded to be kept
-	// when it is closed before its end, in bytes.
-	worthKeeping = 16 << 20
 )
 
 // A stream is a large compressed file. It is decoded from its beginning as far
@@ -311,7 +307,7 @@ func (s *stream) abort() error {
 func (s *stream) release() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.growing == nil || s.growing.Size() < worthKeeping || s.kept != nil && s.kept.Size() >= s.growing.Size() {
+	if s.growing == nil || s.growing.Size() < s.v.streams.keep || s.kept != nil && s.kept.Size() >= s.growing.Size() {
 		return s.abort()
 	}
 	if err := s.growing.Finish(); err != nil {

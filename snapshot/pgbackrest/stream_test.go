@@ -121,7 +121,7 @@ func readRandom(s *stream, plain []byte, seed uint64, n int) error {
 }
 
 func TestStream_ReadsAtRandom(t *testing.T) {
-	plain := text(5 << 20)
+	plain := text(2 << 20)
 	for _, codec := range []string{"gz", "lz4", "zst"} {
 		store := &fakeStore{objects: map[string][]byte{"x": compress(t, codec, plain)}}
 		dir := t.TempDir()
@@ -129,7 +129,7 @@ func TestStream_ReadsAtRandom(t *testing.T) {
 		var readers sync.WaitGroup
 		for g := range 4 {
 			readers.Go(func() {
-				if err := readRandom(s, plain, uint64(g), 50); err != nil {
+				if err := readRandom(s, plain, uint64(g), 20); err != nil {
 					t.Errorf("%s: %v", codec, err)
 				}
 			})
@@ -144,7 +144,7 @@ func TestStream_ReadsAtRandom(t *testing.T) {
 		// the file is whole in the cache: the store is not read again
 		before := store.counter.Load()
 		v, s = newTestStream(t, store, dir, codec, plain)
-		if err := readRandom(s, plain, 99, 50); err != nil {
+		if err := readRandom(s, plain, 99, 20); err != nil {
 			t.Errorf("%s: %v", codec, err)
 		}
 		if n := store.counter.Load() - before; n != 0 {
@@ -158,10 +158,11 @@ func TestStream_ReadsAtRandom(t *testing.T) {
 
 // Only what was asked for is decoded, and kept for the next time.
 func TestStream_DecodesAsFarAsAskedFor(t *testing.T) {
-	plain := text(24 << 20)
+	plain := text(6 << 20)
 	store := &fakeStore{objects: map[string][]byte{"x": compress(t, "gz", plain)}}
 	dir := t.TempDir()
 	v, s := newTestStream(t, store, dir, "gz", plain)
+	v.streams.keep = 2 << 20
 	page := make([]byte, 8192)
 	read := func(off int) {
 		t.Helper()
@@ -170,11 +171,11 @@ func TestStream_DecodesAsFarAsAskedFor(t *testing.T) {
 		}
 	}
 	read(0)
-	if n := store.counter.Load(); n > 2<<20 {
+	if n := store.counter.Load(); n > 1<<20 {
 		t.Errorf("%d bytes read for the first page", n)
 	}
-	read(17 << 20)
-	if n := store.counter.Load(); n > int64(len(store.objects["x"]))*18/24+1<<20 {
+	read(4 << 20)
+	if n := store.counter.Load(); n > int64(len(store.objects["x"]))*5/6+1<<19 {
 		t.Errorf("%d bytes read up to the middle", n)
 	}
 	if err := v.Close(); err != nil {
@@ -182,7 +183,7 @@ func TestStream_DecodesAsFarAsAskedFor(t *testing.T) {
 	}
 	v, s = newTestStream(t, store, dir, "gz", plain)
 	before := store.counter.Load()
-	read(16 << 20)
+	read(3 << 20)
 	if n := store.counter.Load() - before; n != 0 {
 		t.Errorf("%d bytes read for what was decoded before", n)
 	}
@@ -194,7 +195,7 @@ func TestStream_DecodesAsFarAsAskedFor(t *testing.T) {
 }
 
 func TestStream_NoticesDamage(t *testing.T) {
-	plain := text(5 << 20)
+	plain := text(2 << 20)
 	packed := compress(t, "gz", plain)
 	page := make([]byte, 8192)
 	for what, c := range map[string]struct {
@@ -206,7 +207,7 @@ func TestStream_NoticesDamage(t *testing.T) {
 		"checksum cut":   {packed[:len(packed)-3], len(plain)},
 		"another size":   {packed, len(plain) - 8192},
 		"larger":         {packed, len(plain) + 8192},
-		"another":        {compress(t, "gz", text(5<<20 + 1)[1:]), len(plain)},
+		"another":        {compress(t, "gz", text(2<<20 + 1)[1:]), len(plain)},
 		"no gzip at all": {plain, len(plain)},
 		"gone":           {nil, len(plain)},
 	} {
@@ -234,11 +235,11 @@ func TestStream_NoticesDamage(t *testing.T) {
 
 // A store that fails for a while is asked again.
 func TestStream_SurvivesFailuresOfTheStore(t *testing.T) {
-	plain := text(5 << 20)
+	plain := text(2 << 20)
 	store := &fakeStore{objects: map[string][]byte{"x": compress(t, "zst", plain)}, fail: errors.New("no answer")}
 	v, s := newTestStream(t, store, t.TempDir(), "zst", plain)
 	defer v.Close()
-	if _, err := s.ReadAt(make([]byte, 10), 4<<20); !errors.Is(err, store.fail) || errors.Is(err, snapshot.ErrDamaged) {
+	if _, err := s.ReadAt(make([]byte, 10), 1<<20); !errors.Is(err, store.fail) || errors.Is(err, snapshot.ErrDamaged) {
 		t.Errorf("err = %v", err)
 	}
 	store.fail = nil
@@ -249,7 +250,7 @@ func TestStream_SurvivesFailuresOfTheStore(t *testing.T) {
 
 // More files than may be open at once.
 func TestStreams_CloseThoseNotUsed(t *testing.T) {
-	plain := text(1 << 20)
+	plain := text(400 << 10)
 	store := &fakeStore{objects: map[string][]byte{"x": compress(t, "lz4", plain)}}
 	v, s := newTestStream(t, store, t.TempDir(), "lz4", plain)
 	all := []*stream{s}

@@ -11,14 +11,21 @@ import (
 	"github.com/snapview/snapview/snapshot/cache"
 )
 
-// maxStreams is how many large files are open at once: each has a file in the
-// cache, some decoded frames and, while it is not whole, a decoder.
-const maxStreams = 64
+const (
+	// maxStreams is how many large files are open at once: each has a file
+	// in the cache, some decoded frames and, while it is not whole, a decoder.
+	maxStreams = 64
+
+	// worthKeeping is how much of a file must have been decoded to be kept
+	// when it is closed before its end, in bytes.
+	worthKeeping = 16 << 20
+)
 
 // streams are the large files that are open. Those used least recently are
 // closed; what was decoded of them stays in the cache.
 type streams struct {
 	disk func() (*cache.Store, error)
+	keep int64 // worthKeeping, or less in tests
 
 	mu     sync.Mutex
 	open   *simplelru.LRU[*stream, struct{}]
@@ -30,7 +37,7 @@ func newStreams(opts snapshot.Options) *streams {
 	if limit == 0 {
 		limit = snapshot.DefaultCacheLimit
 	}
-	s := &streams{disk: sync.OnceValues(func() (*cache.Store, error) { return cache.Open(opts.CacheDir, limit) })}
+	s := &streams{keep: worthKeeping, disk: sync.OnceValues(func() (*cache.Store, error) { return cache.Open(opts.CacheDir, limit) })}
 	s.open, _ = simplelru.NewLRU[*stream, struct{}](maxStreams+1, nil) // fails only for size < 1
 	return s
 }
