@@ -16,6 +16,7 @@ test=(
 	fuse3 qemu-utils libnbd-bin python3-libnbd         # NBD and image clients
 	nbdkit nbd-client fio                              #
 	qemu-system-x86 seabios busybox-static             # the kernel's NBD client
+	pgbackrest                                         # repositories to open
 	docker.io mmdebstrap                               # PostgreSQL in Docker
 	chromium fonts-dejavu-core                         # the page
 	nodejs npm                                         # the page's build and tests
