@@ -49,28 +49,17 @@ func newCipher(e *format.Encryption, key []byte) (*cipher, error) {
 	return &cipher{block, e.Subkey, e.Frame}, nil
 }
 
-// open returns a reader of the plain text. With tags each frame's tag is
-// checked; without them the caller has to check what comes out: see untagged.
-func (c *cipher) open(blob []byte, tags bool) (io.Reader, error) {
+// open returns a reader of the plain text, which checks each frame's tag.
+func (c *cipher) open(blob []byte) (io.Reader, error) {
 	key, rest, err := c.subkey(blob)
 	if err != nil {
 		return nil, err
 	}
-	f := &frames{size: c.frame + frameExtra, rest: rest}
-	if tags {
-		aead, err := subtle.NewAESGCMSIV(key)
-		if err != nil {
-			return nil, err
-		}
-		f.decrypt = func(frame []byte) ([]byte, error) { return aead.Decrypt(frame, nil) }
-		return f, nil
-	}
-	u, err := newUntagged(key)
+	aead, err := subtle.NewAESGCMSIV(key)
 	if err != nil {
 		return nil, err
 	}
-	f.decrypt = u.decrypt
-	return f, nil
+	return &frames{aead: aead, size: c.frame + frameExtra, rest: rest}, nil
 }
 
 // subkey unwraps the blob's own key.
@@ -97,11 +86,11 @@ func (c *cipher) subkey(blob []byte) (key, rest []byte, err error) {
 
 // frames reads one frame after the other.
 type frames struct {
-	decrypt func(frame []byte) ([]byte, error)
-	size    int // of a whole frame
-	rest    []byte
-	plain   []byte // not handed out yet
-	n       int    // frames read
+	aead  *subtle.AESGCMSIV
+	size  int // of a whole frame
+	rest  []byte
+	plain []byte // not handed out yet
+	n     int    // frames read
 }
 
 func (f *frames) Read(p []byte) (int, error) {
@@ -110,7 +99,7 @@ func (f *frames) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		n := min(f.size, len(f.rest))
-		plain, err := f.decrypt(f.rest[:n])
+		plain, err := f.aead.Decrypt(f.rest[:n], nil)
 		if err != nil {
 			return 0, fmt.Errorf("encrypted frame %d: %w", f.n, err)
 		}

@@ -10,11 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/kloset/format"
@@ -22,13 +20,14 @@ import (
 
 // A Codec decodes the blobs of one store. It may be used concurrently.
 type Codec struct {
-	cipher *cipher // nil: plain text
-	open   func(io.Reader) (io.ReadCloser, error)
+	cipher      *cipher // nil: plain text
+	compression string
+	open        func(io.Reader) (io.ReadCloser, error)
 }
 
 // New returns the codec of a store; key is nil for one in plain text.
 func New(c *format.Config, key []byte) (*Codec, error) {
-	d := &Codec{}
+	d := &Codec{compression: c.Compression}
 	switch c.Compression {
 	case "":
 		d.open = func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(r), nil }
@@ -49,23 +48,6 @@ func New(c *format.Config, key []byte) (*Codec, error) {
 	return d, err
 }
 
-// lz4Readers have buffers of several MiB, too much to make for every blob.
-var lz4Readers = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
-
-type lz4Reader struct{ *lz4.Reader }
-
-func (r lz4Reader) Close() error {
-	r.Reset(nil)
-	lz4Readers.Put(r.Reader)
-	return nil
-}
-
-func openLZ4(r io.Reader) (io.ReadCloser, error) {
-	z := lz4Readers.Get().(*lz4.Reader)
-	z.Reset(r)
-	return lz4Reader{z}, nil
-}
-
 func openZstd(r io.Reader) (io.ReadCloser, error) {
 	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
 	if err != nil {
@@ -77,49 +59,78 @@ func openZstd(r io.Reader) (io.ReadCloser, error) {
 // errLong is a blob that holds more than it should.
 var errLong = errors.New("it holds more than it may")
 
-// Chunk decodes a blob that holds size bytes, no more and no less. The tags of
-// encrypted frames are not checked: the caller must compare the MAC of what it
-// gets, which has the same key.
+// Chunk decodes a blob that holds size bytes, no more and no less. Tags of
+// encrypted frames and checksums of compressed ones are not looked at: the
+// caller must compare the MAC of what it gets, which has the same key.
 func (d *Codec) Chunk(blob []byte, size int) ([]byte, error) {
-	r, err := d.reader(blob, false)
-	if err != nil {
-		return nil, err
+	b, err := d.unchecked(make([]byte, 0, size), blob, int64(size))
+	if err == nil && len(b) < size {
+		err = io.ErrUnexpectedEOF
 	}
-	b := make([]byte, size)
-	_, err = io.ReadFull(r, b)
-	if err == nil {
-		var more [1]byte
-		switch n, merr := io.ReadFull(r, more[:]); {
-		case n > 0:
-			err = errLong
-		case !errors.Is(merr, io.EOF):
-			err = merr // a checksum at the end
+	return b, wrap(err)
+}
+
+// Blob decodes a blob that holds at most limit bytes. As with Chunk, the caller
+// must compare the MAC. What is returned may be part of blob.
+func (d *Codec) Blob(blob []byte, limit int64) ([]byte, error) {
+	b, err := d.unchecked(nil, blob, limit)
+	return b, wrap(err)
+}
+
+// unchecked decodes a blob into dst, which is empty and has room for limit
+// bytes or is nil.
+func (d *Codec) unchecked(dst, blob []byte, limit int64) (b []byte, err error) {
+	if d.cipher != nil {
+		if blob, err = d.cipher.untagged(blob); err != nil {
+			return nil, err
 		}
 	}
-	return b, wrap(errors.Join(err, r.Close()))
-}
-
-// All decodes a blob that holds at most limit bytes.
-func (d *Codec) All(blob []byte, limit int64) ([]byte, error) {
-	r, err := d.reader(blob, true)
+	switch d.compression {
+	case "":
+		if int64(len(blob)) > limit {
+			return nil, errLong
+		}
+		return blob, nil
+	case "LZ4":
+		if b, err = lz4Blocks(dst, blob, limit); !errors.Is(err, errOtherFrame) {
+			return b, err
+		}
+	}
+	r, err := d.open(bytes.NewReader(blob))
 	if err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = errLong
-	}
-	return b, wrap(errors.Join(err, r.Close()))
+	return readAll(dst, r, limit)
 }
 
-// Stream decodes a blob of any size as it is read; Close must follow.
-func (d *Codec) Stream(blob []byte) (io.ReadCloser, error) { return d.reader(blob, true) }
+// readAll reads r to its end, at most limit bytes, and closes it.
+func readAll(dst []byte, r io.ReadCloser, limit int64) ([]byte, error) {
+	b := bytes.NewBuffer(dst)
+	n, err := io.Copy(b, io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = errLong
+	}
+	return b.Bytes(), errors.Join(err, r.Close())
+}
 
-func (d *Codec) reader(blob []byte, tags bool) (io.ReadCloser, error) {
+// All decodes a blob that holds at most limit bytes and checks its tags and
+// checksums.
+func (d *Codec) All(blob []byte, limit int64) ([]byte, error) {
+	r, err := d.Stream(blob)
+	if err != nil {
+		return nil, err
+	}
+	b, err := readAll(nil, r, limit)
+	return b, wrap(err)
+}
+
+// Stream decodes a blob of any size as it is read, as All does; Close must
+// follow.
+func (d *Codec) Stream(blob []byte) (io.ReadCloser, error) {
 	var in io.Reader = bytes.NewReader(blob)
 	if d.cipher != nil {
 		var err error
-		if in, err = d.cipher.open(blob, tags); err != nil {
+		if in, err = d.cipher.open(blob); err != nil {
 			return nil, wrap(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	stdsubtle "crypto/subtle"
 	"encoding/binary"
 	"io"
+	"slices"
 )
 
 // untagged decrypts frames of AES-256-GCM-SIV without looking at their tags
@@ -35,8 +36,27 @@ func (u *untagged) frameKey(nonce []byte) (stdcipher.Block, error) {
 	return aes.NewCipher(key[:])
 }
 
-// decrypt decrypts one frame: nonce, cipher text, tag.
-func (u *untagged) decrypt(frame []byte) ([]byte, error) {
+// untagged decrypts a whole blob.
+func (c *cipher) untagged(blob []byte) ([]byte, error) {
+	key, rest, err := c.subkey(blob)
+	if err != nil {
+		return nil, err
+	}
+	u, err := newUntagged(key)
+	if err != nil {
+		return nil, err
+	}
+	plain := make([]byte, 0, len(rest))
+	for len(rest) > 0 && err == nil {
+		n := min(c.frame+frameExtra, len(rest))
+		plain, err = u.decrypt(plain, rest[:n])
+		rest = rest[n:]
+	}
+	return plain, err
+}
+
+// decrypt appends the plain text of one frame: nonce, cipher text, tag.
+func (u *untagged) decrypt(dst, frame []byte) ([]byte, error) {
 	if len(frame) < frameExtra {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -50,12 +70,13 @@ func (u *untagged) decrypt(frame []byte) ([]byte, error) {
 	counter[15] |= 0x80
 	n := binary.LittleEndian.Uint32(counter[:])
 	text := frame[nonceSize:end]
-	plain := make([]byte, len(text))
+	dst = slices.Grow(dst, len(text))
+	plain := dst[len(dst) : len(dst)+len(text)]
 	for at := 0; at < len(text); at += aes.BlockSize {
 		block.Encrypt(stream[:], counter[:])
 		stdsubtle.XORBytes(plain[at:], text[at:], stream[:])
 		n++
 		binary.LittleEndian.PutUint32(counter[:], n)
 	}
-	return plain, nil
+	return dst[:len(dst)+len(text)], nil
 }

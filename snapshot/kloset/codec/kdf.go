@@ -64,7 +64,7 @@ func RightKey(e *format.Encryption, key []byte) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	r, err := c.open(e.Canary, true)
+	r, err := c.open(e.Canary)
 	if err != nil {
 		return false, nil
 	}

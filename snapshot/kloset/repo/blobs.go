@@ -32,10 +32,17 @@ func (r *Repo) Chunk(ctx context.Context, m format.MAC, size int64) ([]byte, err
 
 // Blob returns a blob that is no chunk.
 func (r *Repo) Blob(ctx context.Context, t format.Type, m format.MAC) ([]byte, error) {
-	return r.find(ctx, t, m, maxBlob, r.all)
+	return r.find(ctx, t, m, maxBlob, r.decoder(t))
 }
 
-func (r *Repo) all(b []byte) ([]byte, error) { return r.codec.All(b, maxBlob) }
+// decoder decodes blobs that are no chunks. A snapshot's header has no MAC, so
+// that its checksums have to do.
+func (r *Repo) decoder(t format.Type) func([]byte) ([]byte, error) {
+	if t == format.TypeSnapshot {
+		return func(b []byte) ([]byte, error) { return r.codec.All(b, maxBlob) }
+	}
+	return func(b []byte) ([]byte, error) { return r.codec.Blob(b, maxBlob) }
+}
 
 // find reads a blob from the first place that holds it whole.
 func (r *Repo) find(ctx context.Context, t format.Type, m format.MAC, most int64, decode func([]byte) ([]byte, error)) ([]byte, error) {
@@ -166,7 +173,7 @@ func (r *Repo) readRun(ctx context.Context, t format.Type, names []format.MAC, r
 		var b []byte
 		var err error
 		if all != nil {
-			b, err = r.decoded(t, names[w.i], all[w.at.Offset-start:][:w.at.Length], r.all)
+			b, err = r.decoded(t, names[w.i], all[w.at.Offset-start:][:w.at.Length], r.decoder(t))
 		}
 		if all == nil || err != nil {
 			if b, err = r.Blob(ctx, t, names[w.i]); err != nil {
