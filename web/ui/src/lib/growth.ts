@@ -78,7 +78,7 @@ export function byFile(growth: Growth): Item[] {
 
 // system adds what no file holds, and what the lists left off.
 function system(items: Item[], growth: Growth): Item[] {
-  if (growth.metadataBytes > 0) items.push({ name: 'File-system metadata', context: '', bytes: growth.metadataBytes, cause: 'metadata', kind: 'inodes, bitmaps, directories' });
+  if (growth.metadataBytes > 0) items.push({ name: 'File-system metadata', context: '', bytes: growth.metadataBytes, cause: 'metadata', kind: 'inodes, bitmaps, extent trees' });
   if (growth.freeBytes > 0) items.push({ name: 'Files that are gone', context: '', bytes: growth.freeBytes, cause: 'free', kind: 'held, in no file any more' });
   const missing = growth.totalBytes - items.reduce((sum, item) => sum + item.bytes, 0);
   if (missing > 0) items.push({ name: 'Smaller ones', context: '', bytes: missing, cause: 'other', kind: 'left off the list' });
