@@ -204,7 +204,7 @@ func TestInterruption_IsWaitedOut(t *testing.T) {
 	check(t, f, o, 0, 100)
 	failures := 0
 	f.setFail(func(int) error {
-		if failures++; failures <= 5 {
+		if failures++; failures <= 3 {
 			return objects.Passing(errDown)
 		}
 		return nil
@@ -212,7 +212,7 @@ func TestInterruption_IsWaitedOut(t *testing.T) {
 	check(t, f, o, 512<<10, 100)
 	mu.Lock()
 	defer mu.Unlock()
-	if failures < 6 || len(told) != 2 {
+	if failures < 4 || len(told) != 2 {
 		t.Errorf("%d requests, told %q", failures, told)
 	}
 }

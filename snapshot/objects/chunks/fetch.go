@@ -203,6 +203,7 @@ func (o *object) request(run []start) (got [][]byte, err error) {
 			return got, errors.Join(err, body.Close())
 		}
 		got = append(got, data)
+		o.store.outage.over()
 		o.land(st, data)
 	}
 	return got, body.Close()
@@ -223,9 +224,13 @@ func (s *Store) watch(stalled func()) *watch {
 		for {
 			select {
 			case now := <-w.ticker.C:
-				if now.UnixNano()-w.since.Load() > s.stall.Load() {
+				idle := now.UnixNano() - w.since.Load()
+				if idle > s.stall.Load() {
 					stalled()
 					return
+				}
+				if idle > int64(slow) {
+					s.outage.begins(errSlow)
 				}
 			case <-w.done:
 				return

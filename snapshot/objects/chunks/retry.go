@@ -103,5 +103,6 @@ func (o *outage) over() {
 var (
 	// errDropped ends a flight that was read ahead and could not begin.
 	errDropped = errors.New("not read ahead")
+	errSlow    = fmt.Errorf("no answer for %s", slow)
 	errStalled = errors.New("no answer, or too slow a one")
 )

@@ -24,6 +24,8 @@ const (
 
 	// defaultStall is how long a request may take for its next chunk.
 	defaultStall = 30 * time.Second
+	// slow is after which time a reader is told that it waits.
+	slow = 5 * time.Second
 	// look is how often what waits looks whether it still may.
 	look = time.Second
 )
