@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -126,9 +127,12 @@ func Reclaim(ctx context.Context, stateDir string) ([]Reclaimed, error) {
 	return done, reclaimStores(stateDir)
 }
 
-// dying says whether a process was killed and is not gone yet: it is a zombie,
-// or its first thread has yet to notice the signal in the kernel.
+// dying says whether a process was killed and is not gone yet: its first thread
+// has yet to notice the signal in the kernel, is on its way out, or is a zombie.
 func dying(pid int) bool {
+	if leaving(pid) {
+		return true
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return false
@@ -147,6 +151,24 @@ func dying(pid int) bool {
 		}
 	}
 	return false
+}
+
+// leaving says whether a process's first thread is on its way out, where the
+// signal is not pending any more: proc(5)'s flags of it, of the kernel's
+// linux/sched.h. Letting go of memory and files takes its time on a busy machine.
+func leaving(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	const exiting, signaled = 0x4, 0x400 // PF_EXITING, PF_SIGNALED
+	// The name in brackets may hold anything; the flags are the seventh after.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(fields[6], 10, 64)
+	return err == nil && flags&(exiting|signaled) != 0
 }
 
 // takeLockOf takes the lock of a session whose process is dead, or about to be.

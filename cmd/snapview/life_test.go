@@ -163,6 +163,40 @@ func TestKilledSnapviewIsCleanedUpByGC(t *testing.T) {
 	}
 }
 
+// The kernel has writes under way for a disk whose server is no more.
+func TestSnapviewKilledUnderLoadIsCleanedUpByGC(t *testing.T) {
+	needsPostgres(t, "15")
+	state, ref := stateDir(t), plainBackup(t)
+	snapshottest.Untouched(t, filepath.Dir(ref))
+	r := start(t, state, "open", ref, "--runner", "local", "--db", "postgres", "--writable")
+	url := r.untilReady()["psql"].(string)
+	load, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.Close(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := load.Exec(t.Context(), `create table t as select generate_series(1, 100000000), repeat('x', 500)`)
+		ended <- err
+	}()
+	const size = `select pg_database_size('postgres')::text`
+	for before, deadline := ask(t, url, size), time.Now().Add(patience); ask(t, url, size) == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the database does not grow")
+		}
+	}
+	r.kill()
+	must(t, state, "gc")
+	r.exit()
+	if err := <-ended; err == nil {
+		t.Error("the statement succeeded")
+	}
+	if left := leftBehind(t, state); left != "" {
+		t.Errorf("gc left: %s", left)
+	}
+}
+
 func TestGCLeavesTheLivingAndTheOthersAlone(t *testing.T) {
 	needsPostgres(t, "15")
 	state := stateDir(t)

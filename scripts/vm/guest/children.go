@@ -94,7 +94,7 @@ func often() error {
 		return err
 	}
 	defer stop()
-	for n := range 20 {
+	for n := range 8 {
 		ctx, cancel := soon()
 		a, err := attach.Attach(ctx, attach.Config{
 			Dir: "/run/often", Device: d, Method: attach.NBD, NBDSocket: socket, NBDExport: export,

@@ -124,7 +124,7 @@ func gcAfterKill() error {
 	if err != nil {
 		return err
 	}
-	load := exec.Command(psql, s.url, "-XAtc", "create table t as select g, repeat('x', 500) from generate_series(1, 1000000) g")
+	load := exec.Command(psql, s.url, "-XAtc", "create table t as select generate_series(1, 100000000), repeat('x', 500)")
 	if err := load.Start(); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func fioVerify() error {
 		{"--ioengine=psync", "--bsrange=512-64k", "--bs_unaligned"},
 		{"--ioengine=libaio", "--iodepth=16", "--direct=1", "--bsrange=4k-256k", "--blockalign=4k"},
 	} {
-		args := append([]string{"--name=v", "--directory=" + a.MountPoint(), "--rw=randwrite", "--size=6m", "--numjobs=2",
+		args := append([]string{"--name=v", "--directory=" + a.MountPoint(), "--rw=randwrite", "--size=3m", "--numjobs=2",
 			"--thread", "--fallocate=none", "--verify=crc32c", "--verify_fatal=1", "--randseed=7"}, job...)
 		if err = run("fio", args...); err != nil {
 			break
