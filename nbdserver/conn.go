@@ -18,6 +18,8 @@ type conn struct {
 	nc  net.Conn // as accepted; closing it ends the connection
 	// rw is nc or the TLS session on it.
 	rw net.Conn
+	// sock takes the place of both after the handshake if they are one.
+	sock atomic.Pointer[socket]
 
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
@@ -73,8 +75,16 @@ func (c *conn) serve() error {
 		return fmt.Errorf("nbd handshake: %w", err)
 	}
 	c.nc.SetDeadline(time.Time{}) //nolint:errcheck // fails only when closed, which reading tells better
-	c.out = &outbox{nc: c.rw, timeout: c.srv.opts.TransferTimeout, sent: c.sent, splicer: newSplicer(c.rw)}
-	c.splice = c.out.splicer != nil && c.exp.Load().files != nil
+	c.out = &outbox{to: c.rw, timeout: c.srv.opts.TransferTimeout, sent: c.sent}
+	if sock := takeOver(c.rw); sock != nil {
+		defer sock.close()
+		c.sock.Store(sock)
+		if c.ctx.Err() != nil {
+			sock.cut() // abort may have come just before
+		}
+		c.out.sock = sock
+		c.splice = c.exp.Load().files != nil
+	}
 	c.srv.watch.add(c)
 	defer c.srv.watch.remove(c)
 
@@ -102,8 +112,11 @@ func (c *conn) bye() {
 
 // abort cuts the connection. Whoever reads, sends or waits for memory is woken.
 func (c *conn) abort() {
-	c.nc.Close()
 	c.cancel()
+	c.nc.Close()
+	if sock := c.sock.Load(); sock != nil {
+		sock.cut()
+	}
 }
 
 // end ends the role of reader. No further request is taken.
@@ -159,7 +172,22 @@ func (c *conn) drain() { c.wakeReader() }
 
 // wakeReader makes a reader that waits for the client look around.
 func (c *conn) wakeReader() {
-	c.nc.SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only when closed, which wakes it too
+	c.setReadDeadline(time.Unix(1, 0)) //nolint:errcheck // fails only when closed, which wakes it too
+}
+
+func (c *conn) setReadDeadline(t time.Time) error {
+	if sock := c.sock.Load(); sock != nil {
+		return sock.SetReadDeadline(t)
+	}
+	return c.nc.SetReadDeadline(t)
+}
+
+// recv reads at least a byte from the client, or fails.
+func (c *conn) recv(p []byte) (int, error) {
+	if sock := c.sock.Load(); sock != nil {
+		return sock.Read(p)
+	}
+	return c.rw.Read(p)
 }
 
 // isTimeout tells an expired deadline from other errors.

@@ -42,6 +42,13 @@
 // the order of completion. Reading and changing commands have workers of their
 // own, so that reads go on while every writer is held.
 //
+// # Waiting
+//
+// After the handshake a plain socket is read and written by system calls of the
+// package's own (type socket), because of how it waits (type lot): a thread
+// lingers in poll(2) for a client that was busy a moment ago, and only then is
+// the goroutine parked in Go's poller.
+//
 // # Memory
 //
 // What a client can make the server hold is bounded, whatever it sends or does

@@ -15,10 +15,10 @@ const maxGather = 64
 // bring meanwhile; they do not wait. There is no goroutine for it to be handed
 // to, and replies that come in fast leave together.
 type outbox struct {
-	nc      net.Conn
+	to      net.Conn
+	sock    *socket       // takes the place of to, if not nil
 	timeout time.Duration // that a client has to accept a batch
 	sent    func(*request)
-	splicer *splicer // nil if ranges of files cannot be sent
 
 	mu      sync.Mutex
 	queue   []*request
@@ -61,7 +61,10 @@ func (o *outbox) send(q *request) {
 		if o.err == nil && err != nil {
 			o.err = err
 			// The stream may be cut inside a reply: nothing can follow.
-			o.nc.Close()
+			o.to.Close()
+			if o.sock != nil {
+				o.sock.cut()
+			}
 		}
 	}
 	o.sending = false
@@ -74,7 +77,7 @@ func (o *outbox) write() error {
 	// a small reply; so a client has between one and two timeouts.
 	if now := time.Now(); o.deadline.Sub(now) < o.timeout {
 		o.deadline = now.Add(2 * o.timeout)
-		if err := o.nc.SetWriteDeadline(o.deadline); err != nil {
+		if err := o.setDeadline(); err != nil {
 			return err
 		}
 	}
@@ -87,7 +90,7 @@ func (o *outbox) write() error {
 		if err := o.writeGathered(); err != nil {
 			return err
 		}
-		if err := o.splicer.send(q.file); err != nil {
+		if err := o.sock.sendFile(q.file); err != nil {
 			return err
 		}
 	}
@@ -96,17 +99,25 @@ func (o *outbox) write() error {
 
 func (o *outbox) writeGathered() error {
 	var err error
-	switch len(o.gather) {
-	case 0:
-	case 1:
-		_, err = o.nc.Write(o.gather[0])
-	default:
+	switch {
+	case o.sock != nil:
+		err = o.sock.write(o.gather)
+	case len(o.gather) == 1:
+		_, err = o.to.Write(o.gather[0])
+	case len(o.gather) > 1:
 		o.vec = o.gather
-		_, err = o.vec.WriteTo(o.nc)
+		_, err = o.vec.WriteTo(o.to)
 	}
 	clear(o.gather)
 	o.gather = o.gather[:0]
 	return err
+}
+
+func (o *outbox) setDeadline() error {
+	if o.sock != nil {
+		return o.sock.SetWriteDeadline(o.deadline)
+	}
+	return o.to.SetWriteDeadline(o.deadline)
 }
 
 // failure is why nothing is sent any more, or nil.

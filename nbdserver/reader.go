@@ -378,7 +378,7 @@ func (rd *reader) readSome(p []byte, what wait) (int, error) {
 		if what == waitRequest && c.srv.draining.Load() && c.pending.Load() == 1 {
 			return 0, errGoodbye
 		}
-		k, err := c.rw.Read(p)
+		k, err := c.recv(p)
 		if k > 0 {
 			return k, nil
 		}
@@ -400,7 +400,7 @@ func (rd *reader) readSome(p []byte, what wait) (int, error) {
 			// call. Cleared before the checks above, so that none is
 			// lost.
 			rd.deadline = time.Time{}
-			if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
+			if err := c.setReadDeadline(time.Time{}); err != nil {
 				return 0, err
 			}
 		}
@@ -417,7 +417,7 @@ func (rd *reader) arm() error {
 		return nil
 	}
 	rd.deadline = now.Add(2 * timeout)
-	return rd.c.nc.SetReadDeadline(rd.deadline)
+	return rd.c.setReadDeadline(rd.deadline)
 }
 
 // discard drops the payload of a request that was refused.

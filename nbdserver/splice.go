@@ -1,10 +1,6 @@
 package nbdserver
 
 import (
-	"io"
-	"net"
-	"syscall"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/snapview/snapview/block"
@@ -15,65 +11,6 @@ import (
 // time of a copy at 16 KiB and a fifth at 1 MiB; below it the further system
 // calls cost more than the copy.
 const spliceMin = 16 << 10
-
-// A splicer sends ranges of files to a socket without a copy through memory.
-type splicer struct {
-	raw  syscall.RawConn
-	step func(sock uintptr) bool // made once: no allocation per request
-
-	// The range being sent.
-	file int
-	off  int64
-	left int64
-	err  error
-}
-
-// newSplicer returns nil if nc is nothing that sendfile takes, TLS for example.
-func newSplicer(nc net.Conn) *splicer {
-	switch nc.(type) {
-	case *net.UnixConn, *net.TCPConn:
-	default:
-		return nil
-	}
-	raw, err := nc.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return nil
-	}
-	s := &splicer{raw: raw}
-	s.step = s.transfer
-	return s
-}
-
-// send sends r. When it fails, part of r may have been sent.
-func (s *splicer) send(r block.FileRange) error {
-	s.file, s.off, s.left, s.err = int(r.FD), r.Offset, r.Length, nil
-	if err := s.raw.Write(s.step); err != nil {
-		return err
-	}
-	return s.err
-}
-
-// transfer sends until all is sent, sending fails (true) or the socket is full
-// (false).
-func (s *splicer) transfer(sock uintptr) bool {
-	for s.left > 0 {
-		n, err := unix.Sendfile(int(sock), s.file, &s.off, int(s.left))
-		switch {
-		case err == unix.EINTR:
-		case err == unix.EAGAIN:
-			return false
-		case err != nil:
-			s.err = err
-			return true
-		case n == 0:
-			s.err = io.ErrUnexpectedEOF // the file is shorter than its owner thinks
-			return true
-		default:
-			s.left -= int64(n)
-		}
-	}
-	return true
-}
 
 // splice answers a READ from the file that it lies in. It reports false, with
 // nothing done, if it lies in none or would have to wait for the disk: all of
