@@ -42,7 +42,9 @@ func samples() map[string][]byte {
 			periods = append(periods, bytes.Repeat(fill(period, func(int) byte { return byte(rnd.Uint32()) }), n*n/period+2)...)
 		}
 	}
+	far := bytes.Repeat(fill(Window, func(int) byte { return byte(rnd.Uint32()) }), 16)
 	return map[string][]byte{
+		"far":     far, // every match as far back as there are any
 		"empty":   nil,
 		"byte":    {7},
 		"zeros":   make([]byte, 3<<19),
@@ -152,6 +154,50 @@ func TestAgainstTheData(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// Sets of code lengths that zlib refuses, and those it takes.
+func TestBuild_RefusesImpossibleCodes(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		lengths []uint8
+		ok      bool
+	}{
+		{"complete", []uint8{1, 2, 3, 3}, true},
+		{"of two levels", []uint8{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 15}, true},
+		{"none", []uint8{0, 0}, true},
+		{"one of one bit", []uint8{0, 1}, true},
+		{"one of two bits", []uint8{0, 2}, false},
+		{"three of one bit", []uint8{1, 1, 1}, false},
+		{"too many", []uint8{1, 2, 2, 3}, false},
+		{"too few", []uint8{1, 3, 3}, false},
+	} {
+		var table [distSize]uint32
+		if err := build(table[:], distBits, c.lengths, distSymbols[:]); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// A match that leads before its member's beginning is corrupt, be it before
+// the file's beginning or in the member before.
+func TestWalk_RefusesToLookBeforeAMember(t *testing.T) {
+	before := samples()["random"][:20_000]
+	var b bytes.Buffer
+	b.WriteString("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff")
+	w, err := flate.NewWriterDict(&b, 9, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(before) //nolint:errcheck // into memory
+	w.Close()       //nolint:errcheck // into memory
+	alone := appendTrailer(b.Bytes(), before)
+	first := packings(t, before)["level 6"]
+	for name, packed := range map[string][]byte{"the file's": alone, "another member's": append(first, alone...)} {
+		if _, _, err := index(t, bytes.NewReader(packed)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("before %s: %v", name, err)
 		}
 	}
 }

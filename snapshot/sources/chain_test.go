@@ -162,7 +162,7 @@ func TestChain_ByList(t *testing.T) {
 		"the same twice":    {[]string{"fp-full", "fp-incr1", "fp-incr1"}, nil, "does not belong to it"},
 		"two full ones":     {[]string{"fp-full", "fp-full"}, nil, "builds on none"},
 		"one that is none":  {[]string{"fp-full", "fp-incr1-ts1"}, nil, "neither a data directory"},
-		"of another system": {[]string{"fp-full", "fp-incr1"}, func() func() { return control(t, at["fp-full"]) }, "two clusters"},
+		"of another system": {[]string{"fp-full", "fp-incr1"}, func() func() { return control(t, at["fp-full"]) }, "make no chain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at["fp-incr1-ts1"] = at["fp-incr1"] + "-ts1"

@@ -145,6 +145,32 @@ func TestCompressed_DamagedCache(t *testing.T) {
 	}
 }
 
+// An entry that was made of another file is not taken, whole as it may be.
+func TestCompressed_AnothersCache(t *testing.T) {
+	file, want := oneTar(t)
+	packed, other := compress(t, "gzip", file), filepath.Join(t.TempDir(), "other")
+	snapshottest.Run(t, "/", "sh", "-ec", `gzip -9 <"$1" >"$2"`, "sh", file, other)
+	entry := func(dir string) string {
+		list, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil || len(list) != 1 {
+			t.Fatalf("%v, %v", list, err)
+		}
+		return list[0]
+	}
+	opts, otherOpts := snapshot.Options{CacheDir: t.TempDir()}, snapshot.Options{CacheDir: t.TempDir()}
+	must(t, open(t, packed, opts).Close())
+	must(t, open(t, other, otherOpts).Close())
+	b, err := os.ReadFile(entry(otherOpts.CacheDir))
+	must(t, err)
+	must(t, os.WriteFile(entry(opts.CacheDir), b, 0o600))
+	s := open(t, packed, opts)
+	defer s.Close()
+	snapshottest.Compare(t, snapshottest.Hashes(t, s.Tree), want)
+	if x := s.Indexes(); len(x) != 1 || !x[0].Made {
+		t.Errorf("%+v: another file's index was taken", x)
+	}
+}
+
 // A file that is read in place and damaged after it was indexed: what is read
 // of it is an error that names it, never other data.
 func TestCompressed_DamagedAfterwards(t *testing.T) {

@@ -118,6 +118,30 @@ func TestReader_PassesOnWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// Reads that leave some out, or are of another length, get what the tar holds.
+func TestReader_AnswersOtherReadsToo(t *testing.T) {
+	archive := sample(t, 300)
+	members := scan(t, bytes.NewReader(archive), len(archive))
+	r, err := NewReader(bytes.NewReader(record(t, archive, 1000)), bytes.NewReader(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for i, m := range members {
+		n := 512
+		switch i % 3 {
+		case 0:
+			continue
+		case 1:
+			n = 100
+		}
+		p := make([]byte, n)
+		if _, err := r.ReadAt(p, m.Header); err != nil || !bytes.Equal(p, archive[m.Header:m.Header+int64(n)]) {
+			t.Fatalf("member %d: %v", i, err)
+		}
+	}
+}
+
 // What is no tar is none of the recorder's business.
 func TestRecorder_TakesAnything(t *testing.T) {
 	for _, b := range [][]byte{nil, []byte("short"), bytes.Repeat([]byte("no tar"), 10_000)} {
