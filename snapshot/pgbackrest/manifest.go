@@ -3,6 +3,7 @@ package pgbackrest
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -236,6 +237,9 @@ func (m *manifest) file(name string, value []byte) error {
 			return fmt.Errorf("checksum %.80q", v.Checksum)
 		}
 		e.sum, e.known = [20]byte(b), true
+	}
+	if e.size == 0 {
+		e.sum, e.known = sha1.Sum(nil), true // it is not recorded
 	}
 	if v.Pages != nil && !*v.Pages {
 		if m.bad++; m.bad <= 100 {

@@ -75,11 +75,15 @@ func (o *opener) add(e *entry, how *coding) error {
 	if e.known {
 		meta.Checksum = &snapshot.Checksum{Algorithm: "SHA1", Sum: e.sum[:]}
 	}
-	return o.draft.Builder.File(at, e.size, o.content(e, how), meta)
+	if e.known {
+		sum := e.sum // a copy: the manifest's entries are not kept
+		meta.Checksum = &snapshot.Checksum{Algorithm: "SHA1", Sum: sum[:]}
+	}
+	return o.draft.Builder.File(at, e.size, o.content(e, how, meta.Checksum), meta)
 }
 
 // content returns where a file's bytes come from.
-func (o *opener) content(e *entry, how *coding) snapshot.Content {
+func (o *opener) content(e *entry, how *coding, checksum *snapshot.Checksum) snapshot.Content {
 	label := o.m.labels[e.holder]
 	p := piece{off: e.offset, size: e.stored, coding: how}
 	switch {
@@ -98,8 +102,8 @@ func (o *opener) content(e *entry, how *coding) snapshot.Content {
 		}
 	}
 	var sum *[20]byte
-	if e.known {
-		sum = &e.sum
+	if checksum != nil {
+		sum = (*[20]byte)(checksum.Sum)
 	}
 	return o.vault.content(p, e.size, wholeLimit, sum)
 }

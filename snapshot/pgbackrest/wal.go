@@ -109,7 +109,10 @@ func (o *opener) group(dir string, size int64, key []byte) error {
 		p := piece{object: path.Join(dir, e.Name), size: e.Size, coding: &coding{codec: c, key: key}}
 		o.draft.WAL[name] = snapshot.WALFile{
 			Size: size, Content: o.vault.content(p, size, walWholeLimit, (*[20]byte)(sum)),
-			Meta: snapshot.Meta{Perm: 0o600, ModTime: e.Changed, Physical: -1},
+			Meta: snapshot.Meta{
+				Perm: 0o600, ModTime: e.Changed, Physical: -1,
+				Checksum: &snapshot.Checksum{Algorithm: "SHA1", Sum: sum},
+			},
 		}
 	}
 	return nil
@@ -146,7 +149,7 @@ func (o *opener) segmentSize() (int64, error) {
 			if err != nil {
 				return 0, err
 			}
-			r := o.content(e, &coding{codec: codec, key: o.m.key})
+			r := o.content(e, &coding{codec: codec, key: o.m.key}, nil)
 			b := make([]byte, min(e.size, 8192))
 			if n, err := r.ReadAt(b, 0); n < len(b) && !errors.Is(err, io.EOF) {
 				return 0, err
