@@ -81,6 +81,7 @@ func change(t *testing.T, dir, name string, edit func(b []byte) []byte) {
 }
 
 func TestCheck_NamesFileAndBlock(t *testing.T) {
+	root, dir := cluster(t)
 	const table, spaced = "data/base/5/1259", "tablespaces/16384/PG_15_202209061/5/16401"
 	for _, c := range []struct {
 		name, file string
@@ -96,7 +97,11 @@ func TestCheck_NamesFileAndBlock(t *testing.T) {
 		{"half a page missing", table, func(b []byte) []byte { return b[:len(b)-4096] }, 0, true, "cut short"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			root, dir := cluster(t)
+			good, err := os.ReadFile(filepath.Join(dir, c.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer change(t, dir, c.file, func([]byte) []byte { return good })
 			change(t, dir, c.file, c.edit)
 			r := run(t, root, pages.Options{Checksums: true})
 			if r.Bad() != 1 {

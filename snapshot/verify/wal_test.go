@@ -11,10 +11,9 @@ import (
 	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
-// archive is the WAL archive of the fixtures as a snapshot's pg_wal.
-func archive(t testing.TB, change func(name string, text []byte) []byte) *snapshot.Snapshot {
+// archive is a WAL archive as a snapshot's pg_wal.
+func archive(t testing.TB, dir string, change func(name string, text []byte) []byte) *snapshot.Snapshot {
 	t.Helper()
-	dir := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-archive.tar.zst"), "archive")
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +43,10 @@ func keepAll(_ string, text []byte) []byte { return text }
 // The range goes over many pages and several segments, with switches between
 // them; pg_waldump counts the same records.
 func TestCheckWAL_RecordsOverPagesAndSegments(t *testing.T) {
+	dir := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-archive.tar.zst"), "archive")
 	w := snapshot.WALRange{Timeline: 1, Start: 0x1400028, End: 0x1800000}
 	var told int64
-	n, err := checkWAL(t.Context(), archive(t, keepAll), w, func(n int64) { told += n })
+	n, err := checkWAL(t.Context(), archive(t, dir, keepAll), w, func(n int64) { told += n })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,6 @@ func TestCheckWAL_RecordsOverPagesAndSegments(t *testing.T) {
 	dump := "/usr/lib/postgresql/15/bin/pg_waldump"
 	_, err = os.Stat(dump)
 	snapshottest.Need(t, err == nil, "pg_waldump of PostgreSQL 15")
-	dir := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-archive.tar.zst"), "archive")
 	out := snapshottest.Run(t, dir, dump, "-p", dir, "-t", "1", "-s", w.Start.String(), "-e", w.End.String())
 	if want := int64(strings.Count(out, "rmgr: ")); n != want || n < 100 {
 		t.Errorf("%d records, pg_waldump shows %d", n, want)
@@ -65,6 +64,7 @@ func TestCheckWAL_RecordsOverPagesAndSegments(t *testing.T) {
 
 func TestCheckWAL_FindsDamage(t *testing.T) {
 	const damaged = "000000010000000000000015"
+	dir := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-archive.tar.zst"), "archive")
 	w := snapshot.WALRange{Timeline: 1, Start: 0x1400028, End: 0x1600000}
 	for name, c := range map[string]struct {
 		change func([]byte) []byte
@@ -76,7 +76,7 @@ func TestCheckWAL_FindsDamage(t *testing.T) {
 		"a segment of zeros":        {func(b []byte) []byte { return make([]byte, len(b)) }, "is none"},
 		"another system's segment":  {func(b []byte) []byte { b[24] ^= 1; return b }, "is of system"},
 	} {
-		s := archive(t, func(name string, text []byte) []byte {
+		s := archive(t, dir, func(name string, text []byte) []byte {
 			if name == damaged {
 				return c.change(text)
 			}

@@ -32,8 +32,8 @@ func tree(t *testing.T) (dir string, want map[string]string) {
 	write("empty", 0)
 	write("small", 100)
 	write("a/b/c/deep", 5000)
-	write("large", 9<<20+17)
-	for i := range 700 { // more names than one block has
+	write("large", 3<<20+17)
+	for i := range 250 { // more names than one block has
 		write(fmt.Sprintf("many/a name that is rather long, number %d", i), i)
 	}
 	sparse, err := os.Create(filepath.Join(dir, "sparse"))
@@ -129,7 +129,7 @@ func TestRead_EveryKindOfExt(t *testing.T) {
 	} {
 		t.Run(args, func(t *testing.T) {
 			image := filepath.Join(t.TempDir(), "image")
-			snapshottest.Run(t, "/", "mke2fs", append(strings.Fields(args), "-q", "-F", "-d", dir, image, "64M")...)
+			snapshottest.Run(t, "/", "mke2fs", append(strings.Fields(args), "-q", "-F", "-d", dir, image, "32M")...)
 			f, err := open(t, image)
 			if err != nil {
 				t.Fatal(err)
