@@ -99,6 +99,9 @@ func (a *app) printGrowth(g *web.Growth, by string, limit int) error {
 			if r.Database != "" {
 				name = r.Database + "." + name
 			}
+			if r.Table != "" {
+				name += " (of " + r.Table + ")"
+			}
 			rows = append(rows, []string{size(r.Bytes), share(r.Bytes), name})
 			named += r.Bytes
 		}

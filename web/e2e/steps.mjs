@@ -345,7 +345,7 @@ export const steps = [
       await page.getByRole('heading', { name: 'Databases' }).waitFor({ timeout: 90_000 });
       assert.ok((await world.get('/sessions')).items.some((s) => s.id === fork && s.parent === world.session.id));
       await page.goto(`${world.base}/layers`);
-      await page.getByText('Fork', { exact: true }).first().waitFor();
+      await page.getByText('Another session', { exact: true }).first().waitFor();
       await closed(page, world, fork);
     },
   },
