@@ -260,17 +260,28 @@ func TestRemote_Replaced(t *testing.T) {
 	server := objectstest.StartS3(t)
 	server.Bucket(t, "bkt", dir)
 	files := objectstest.Wrap(t, http.FileServer(http.Dir(dir)))
+	careless := objectstest.Wrap(t, http.FileServer(http.Dir(dir))) // a server that ignores conditions
+	careless.Set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		r.Header.Del("If-Range")
+		r.Header.Del("If-Unmodified-Since")
+		next.ServeHTTP(w, r)
+	})
 	for _, c := range []struct{ ref, file string }{
+		{careless.URL + "/base.tar", filepath.Join(dir, "base.tar")},
 		{"s3://bkt/base.tar", filepath.Join(server.Dir, "bkt", "base.tar")},
 		{files.URL + "/base.tar", filepath.Join(dir, "base.tar")},
 	} {
 		s := open(t, c.ref, cached(t))
-		later := time.Now().Add(time.Hour)
+		info, err := os.Stat(c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := info.ModTime().Add(time.Hour)
 		if err := os.Chtimes(c.file, later, later); err != nil {
 			t.Fatal(err)
 		}
 		// Something that opening has not read.
-		err := fs.WalkDir(s.Tree, ".", func(name string, d fs.DirEntry, err error) error {
+		err = fs.WalkDir(s.Tree, ".", func(name string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				_, err = fs.ReadFile(s.Tree, name)
 			}
