@@ -47,7 +47,7 @@ func change(t testing.TB, name string, how func(b []byte) []byte, do func()) {
 // byte that is read differs from what was backed up.
 func TestDamage_IsNeverReadSilently(t *testing.T) {
 	dir := unpack(t)
-	for _, repo := range []string{"zst", "gz-cipher"} {
+	for _, repo := range []string{"zst", "lz4-cipher", "none"} {
 		root := filepath.Join(dir, repo)
 		list := labels(t, filepath.Join(root, "backup/main"))
 		want := wanted(t, dir, repo, list[2])

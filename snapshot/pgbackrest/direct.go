@@ -89,7 +89,7 @@ func (v *vault) content(p piece, size, wholeLimit int64, sum *[20]byte) snapshot
 	switch {
 	case size == 0:
 		return snapshot.Bytes(nil)
-	case p.plain(), p.codec.open == nil && size > wholeLimit:
+	case p.plain() && size > plainLimit, p.codec.open == nil && size > wholeLimit:
 		return &direct{v: v, p: p, size: size}
 	case size <= wholeLimit:
 		return &small{v: v, p: p, size: size, sum: sum}

@@ -22,7 +22,8 @@
 // Opening reads backup.info, one manifest and the few files that say what the
 // backup is. Everything else is read when PostgreSQL asks for it:
 //
-//	stored as it is       straight from the object; encrypted, decrypted by blocks
+//	stored as it is       straight from the object; encrypted, decrypted by blocks;
+//	                      very small, whole, its SHA-1 verified
 //	small, compressed     decoded whole into a bounded memory, its SHA-1 verified
 //	large, compressed     decoded from its beginning as far as was asked for, into a
 //	                      seekable file in the cache; the rest when it is asked for

@@ -16,11 +16,13 @@ import (
 	"github.com/snapview/snapview/snapshot/pgbackrest/cipher"
 )
 
-// Bounds on memory: what is decoded is kept up to memoryLimit, and files of up
-// to wholeLimit bytes are decoded whole.
+// Bounds on memory, in bytes: what is decoded is kept up to memoryLimit, and
+// files of up to wholeLimit are decoded whole. Files that are stored as they are
+// need no decoding; up to plainLimit they are read whole to be verified.
 const (
 	memoryLimit = 96 << 20
 	wholeLimit  = 4 << 20
+	plainLimit  = 128 << 10
 )
 
 // A vault turns what the repository stores into what the files held. Its
