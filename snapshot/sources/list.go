@@ -48,7 +48,7 @@ func List(ctx context.Context, ref string, opts ListOptions) ([]snapshot.Listing
 		opts.Depth = DefaultDepth
 	}
 	if isAddress(ref) {
-		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: stores that are reached by an address are opened, but not listed", ref)
+		return listRemote(ctx, ref, opts)
 	}
 	info, err := os.Stat(ref)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/objects"
@@ -111,4 +112,14 @@ func isRemotePgBackRest(r *remote) bool {
 
 func openRemotePgBackRest(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	return pgbackrest.Open(ctx, objects.Sub(r.store, r.name), r.counter, opts)
+}
+
+func listRemotePgBackRest(ctx context.Context, r *remote, opts snapshot.Options) ([]snapshot.Listing, error) {
+	list, err := pgbackrest.List(ctx, objects.Sub(r.store, r.name), opts)
+	for i := range list {
+		if _, label, ok := strings.Cut(list[i].Ref, "#"); ok {
+			list[i].Ref = r.ref + "#" + label // with the address's parameters
+		}
+	}
+	return list, err
 }

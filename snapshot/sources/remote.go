@@ -38,22 +38,30 @@ type remote struct {
 }
 
 // A remoteKind is what may lie at an address. is says so by content; open
-// takes the store over.
+// takes the store over, list leaves it open.
 type remoteKind struct {
 	is   func(r *remote) bool
 	open func(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error)
+	list func(ctx context.Context, r *remote, opts snapshot.Options) ([]snapshot.Listing, error)
 }
 
 // remoteKinds are tried in this order.
 var remoteKinds = []remoteKind{
-	{isTars, openTars},
-	{isRemotePgBackRest, openRemotePgBackRest},
+	{isTars, openTars, listTars},
+	{isRemotePgBackRest, openRemotePgBackRest, listRemotePgBackRest},
 	{
 		func(r *remote) bool { return r.names["CONFIG"] && r.names["states/"] || kloset.IsPtar(r.head) },
 		func(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {
-			return kloset.OpenStore(ctx, r.ref, kloset.Place{Store: r.from, Name: r.name, Folder: r.folder, Counter: r.counter}, opts)
+			return kloset.OpenStore(ctx, r.ref, r.kloset(), opts)
+		},
+		func(ctx context.Context, r *remote, opts snapshot.Options) ([]snapshot.Listing, error) {
+			return kloset.ListPlace(ctx, r.ref, r.kloset(), opts)
 		},
 	},
+}
+
+func (r *remote) kloset() kloset.Place {
+	return kloset.Place{Store: r.from, Name: r.name, Folder: r.folder, Counter: r.counter}
 }
 
 // Redact returns a reference as it may be shown and recorded: without the
@@ -179,6 +187,11 @@ func (r *remote) look(ctx context.Context) error {
 			return err
 		}
 	}
+	return r.lookInside(ctx)
+}
+
+// lookInside takes the name for a folder.
+func (r *remote) lookInside(ctx context.Context) error {
 	r.folder = true
 	list, err := r.store.List(ctx, r.name)
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -88,6 +88,50 @@ func TestS3_CompressedFolderAndKloset(t *testing.T) {
 	}
 }
 
+func TestS3_List(t *testing.T) {
+	gz, plain := gzFolder(t), plainTars(t)
+	server := objectstest.StartS3(t)
+	server.Bucket(t, "backups", filepath.Dir(plain))
+	if err := os.CopyFS(filepath.Join(server.Dir, "backups", "deep", "er"), os.DirFS(gz)); err != nil {
+		t.Fatal(err)
+	}
+	ptar, err := os.ReadFile(snapshottest.Fixture(t, "kloset/kloset-plain.ptar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(server.Dir, "backups", "a.ptar"), ptar, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := sources.List(context.Background(), "s3://backups?endpoint=http://"+server.Address, sources.ListOptions{Snapshot: cached(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[snapshot.Kind]int{}
+	for _, l := range list {
+		kinds[l.Kind]++
+		if l.Problem != "" || l.Time.IsZero() || l.Kind == snapshot.KindTarFolder && (l.StartLSN == 0 || l.Bytes == 0) {
+			t.Errorf("%+v", l)
+		}
+		if l.Kind == snapshot.KindKloset {
+			continue // several, of which not all hold a cluster
+		}
+		s, err := sources.Open(context.Background(), l.Ref, cached(t))
+		if err != nil {
+			t.Errorf("%s: %v", l.Ref, err)
+			continue
+		}
+		if err := s.Close(); err != nil || s.Kind != l.Kind {
+			t.Errorf("%s is listed as %s and opens as %s, %v", l.Ref, l.Kind, s.Kind, err)
+		}
+	}
+	if kinds[snapshot.KindTarFolder] != 1 || kinds[snapshot.KindCompressed] != 1 || kinds[snapshot.KindKloset] == 0 {
+		t.Errorf("found %v", kinds)
+	}
+	if _, err := sources.List(context.Background(), "s3://backups/nothing", sources.ListOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a list of nothing: %v", err)
+	}
+}
+
 func TestHTTP_Conforms(t *testing.T) {
 	dir, want := remoteTar(t)
 	server := objectstest.Wrap(t, http.FileServer(http.Dir(dir)))
