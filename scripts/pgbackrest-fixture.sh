@@ -96,17 +96,19 @@ blocks ts/PG_15_202209061/5/16401 30 30 3
 rm data/base/5/16388
 backup incr
 
+rm -f ./*/backup/main/latest
 mkdir want
 repositories | while read -r name _; do
-	for label in $(cd "$name/backup/main" && ls -d ????????-??????F*); do
+	for folder in "$name"/backup/main/*F*/; do
+		label=$(basename "$folder")
 		run "$name" --pg1-path="$work/to/data" --tablespace-map="16400=$work/to/ts" --set="$label" --type=none --log-level-console=error restore </dev/null
 		mkdir -p to/tablespaces
 		mv to/ts to/tablespaces/16400
 		(cd to && find data tablespaces -type f ! -name recovery.signal -exec sha256sum {} +) | sort -k2 >"want/$name#$label"
 		rm -rf to
 	done
-	rm -f "$name/backup/main/latest"
 done
 mkdir -p "$(dirname "$out")"
-tar --sort=name --owner=0 --group=0 -c want $(repositories | cut -d' ' -f1) | zstd -q -19 -f -o "$out"
+mapfile -t names < <(repositories | cut -d' ' -f1)
+tar --sort=name --owner=0 --group=0 -c want "${names[@]}" | zstd -q -19 -f -o "$out"
 ls -l "$out"

@@ -37,7 +37,7 @@ func example() (data []byte, size int64) {
 	b.put(0)
 	b.put(0<<3|2|4, 7, 100).put(500<<3|1|2|4, 4<<1, (2-1)<<1).sums(0, 2)
 	b.put(1<<3).put(zigzag(300-500)<<3|1|2, 2<<1).sums(2, 2)
-	b.put(0<<3|2|4).put((1-1)<<1|1, 1).sums(4, 1)
+	b.put(0<<3|2|4).put(0<<1|1, 1).sums(4, 1)
 	b.put(0<<3|4|1, 50).put(zigzag(600-500)<<3).sums(5, 4)
 	b.put(zigzag(90-600)<<3|1|2, 0<<1|1, 100).sums(9, 1)
 	return *b, 9*8192 + 100
