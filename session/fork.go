@@ -148,5 +148,9 @@ func (s *Session) layOutFork(ctx context.Context) error {
 	if err := p.laidOut.store.SetRef(s.ref(), cow.LayerID{}); err != nil {
 		return err
 	}
-	return s.export(ctx, device)
+	if err := s.export(ctx, device); err != nil {
+		return err
+	}
+	p, _ = s.get()
+	return s.ledger.update(func(r *Record) { r.NBD = p.nbdAddr })
 }

@@ -45,6 +45,10 @@ type Record struct {
 	// directory's stores. A session and its forks name the same.
 	Store string `json:"store,omitempty"`
 
+	// NBD is the address of a fork's TCP export, host:port; empty without one.
+	// Nobody chose the port.
+	NBD string `json:"nbd,omitempty"`
+
 	// Login is how the server's clients log in, once it runs.
 	Login *Login `json:"login,omitempty"`
 

@@ -31,6 +31,9 @@ type Found struct {
 // ControlSocket is where the session's API is served.
 func (f Found) ControlSocket() string { return filepath.Join(f.Dir, controlSock) }
 
+// NBDSocket is where its disk is exported by NBD.
+func (f Found) NBDSocket() string { return filepath.Join(f.Dir, nbdSocket) }
+
 // List finds the sessions below a state directory, oldest first, also those
 // whose process died. A folder whose ledger cannot be read has only an ID.
 func List(stateDir string) ([]Found, error) {

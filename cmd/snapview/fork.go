@@ -75,11 +75,15 @@ func (a *app) fork(ctx context.Context, api *control, o web.ForkOptions) error {
 		return printJSON(a.out, map[string]any{
 			"event": "ready", "id": info.ID, "parent": info.Parent, "name": o.Name, "psql": psql,
 			"database": info.DefaultDatabase, "postgres": info.Postgres, "writable": info.Writable,
+			"nbd_socket": found.NBDSocket(), "nbd_address": found.NBD,
 		})
 	}
 	fmt.Fprintf(a.out, "session %s, a fork of %s\n", info.ID, info.Parent)
 	if psql != "" {
 		fmt.Fprintf(a.out, "  psql     psql '%s'\n", psql)
+	}
+	if found.NBD != "" {
+		fmt.Fprintf(a.out, "  nbd      nbd://%s/%s\n", found.NBD, info.ID)
 	}
 	return nil
 }
