@@ -43,7 +43,7 @@ func (f *openFlags) backupFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringArrayVar(&f.tablespaces, "tablespace", nil, "where a tablespace's files lie, if not where the backup's link says: `OID=DIR` (repeatable)")
 	flags.StringVar(&f.walDir, "wal-dir", "", "take the write-ahead log from this directory, if the backup's own lies elsewhere")
-	flags.StringVar(&f.root, "root", "", "the data directory's path inside REF, where there are several (in a disk image also PARTITION:PATH)")
+	flags.StringVar(&f.root, "root", "", "the data directory's path inside REF, where there are several (in a disk image also PARTITION:PATH or GROUP/VOLUME:PATH)")
 	flags.StringArrayVar(&f.chain, "chain", nil, "another backup of the chain that `REF`, an incremental one, belongs to, if it does not lie beside it (repeatable)")
 	f.cacheFlags(c)
 	flags.StringVar(&f.passphrase.file, "passphrase-file", "", "file with the passphrase of an encrypted backup (default $SNAPVIEW_PASSPHRASE, or asked for at a terminal)")

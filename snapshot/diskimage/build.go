@@ -64,7 +64,7 @@ func (b *builder) add(at, name string, p place, data bool) error {
 	if err := b.ctx.Err(); err != nil {
 		return err
 	}
-	key := fmt.Sprintf("%d:%d", p.vol.start, p.in.Number)
+	key := fmt.Sprintf("%s:%d", p.vol.id(), p.in.Number)
 	if b.seen[key] {
 		return snapshot.Errorf(snapshot.ErrDamaged, "%s: a directory that is in the image twice, or in itself", path.Join(at, name))
 	}
@@ -103,7 +103,7 @@ func (b *builder) file(name string, vol *mounted, in *ext4fs.Inode) error {
 		m.Physical += vol.start
 	}
 	if in.Links > 1 {
-		m.LinkID = fmt.Sprintf("%d:%d", vol.start, in.Number)
+		m.LinkID = fmt.Sprintf("%s:%d", vol.id(), in.Number)
 	}
 	return b.b.File(name, in.Size, content, m)
 }

@@ -6,8 +6,11 @@ import (
 	"github.com/snapview/snapview/snapshot/diskimage/ext4fs"
 )
 
-// kindExt is the file system that can be read.
-const kindExt = "ext4"
+// What can be read: a file system, and what file systems lie on.
+const (
+	kindExt = "ext4"
+	kindLVM = "LVM"
+)
 
 // signs are what volumes of other kinds begin with.
 var signs = []struct {
@@ -39,7 +42,7 @@ func fileSystem(r io.ReaderAt, start, size int64) string {
 		}
 	}
 	if isLVM(head) {
-		return "LVM"
+		return kindLVM
 	}
 	return ""
 }

@@ -7,7 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
@@ -17,7 +17,8 @@ import (
 
 // Open opens the data directory in the disk image at ref, a file or a block
 // device. Options.Root is the data directory's path inside of its file system,
-// with the partition's number before a colon where that has to be said: "2:pgdata".
+// with the partition's number, or group/name of a logical volume, before a colon
+// where that has to be said: "2:pgdata", "vg0/data:pgdata".
 // Options.Tablespaces are paths inside of the image; Options.WALDir is the host's.
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	counter := &snapshot.Counter{}
@@ -124,23 +125,43 @@ func imageChecks(d *disk, data place) []snapshot.Check {
 // others hold.
 func mountAll(d *disk, list []volume) (vols []*mounted, others []string, err error) {
 	var errs []error
-	for _, v := range list {
-		kind := fileSystem(d, v.start, v.size)
-		if kind != kindExt {
-			if kind != "" {
-				others = append(others, fmt.Sprintf("%s holds %s", v, kind))
+	var pvs []volume
+	for i := 0; i < len(list); i++ {
+		v := list[i]
+		var r io.ReaderAt = io.NewSectionReader(d, v.start, v.size)
+		if v.r != nil {
+			r = v.r
+		}
+		switch kind := fileSystem(r, 0, v.size); kind {
+		case kindExt:
+			f, err := ext4fs.Open(r, v.size)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", v, err))
+				continue
 			}
-			continue
+			vols = append(vols, &mounted{v, f})
+		case kindLVM:
+			if !v.lvm {
+				pvs = append(pvs, v)
+			}
+		case "", "swap":
+		default:
+			others = append(others, fmt.Sprintf("%s holds %s", v, kind))
 		}
-		f, err := ext4fs.Open(io.NewSectionReader(d, v.start, v.size), v.size)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", v, err))
-			continue
+		if i == len(list)-1 && len(pvs) > 0 {
+			found, not, err := logicals(d, pvs)
+			if err != nil {
+				errs = append(errs, err)
+			}
+			list, others, pvs = append(list, found...), append(others, not...), nil
 		}
-		vols = append(vols, &mounted{v, f})
 	}
 	if len(vols) == 0 {
 		return nil, others, errors.Join(errs...)
+	}
+	for _, err := range errs {
+		// The data directory may be on another volume.
+		others = append(others, err.Error())
 	}
 	return vols, others, nil
 }
@@ -153,23 +174,20 @@ func nothing(vols []*mounted, others []string) error {
 	}
 	if len(others) > 0 {
 		class = snapshot.ErrUnsupported
-		text += ": " + strings.Join(others, ", ") + "; only ext4 is read: attach the image to a host, mount it read-only and open the directory"
+		text += ": " + strings.Join(others, ", ") + "; only ext4 is read, bare, in partitions or on linear volumes of LVM: attach the image to a host, mount it read-only and open the directory"
 	}
 	return snapshot.Errorf(class, "%s", text)
 }
 
 // choose returns the data directory that was asked for, or the only one.
 func choose(ctx context.Context, vols []*mounted, root string) (place, error) {
-	number := -1
-	if before, after, ok := strings.Cut(root, ":"); ok {
-		n, err := strconv.Atoi(before)
-		if err == nil {
-			number, root = n, after
-		}
+	which, path, named := strings.Cut(root, ":")
+	if named = named && slices.ContainsFunc(vols, func(m *mounted) bool { return m.id() == which }); named {
+		root = path
 	}
 	var found []place
 	for _, v := range vols {
-		if number >= 0 && v.number != number {
+		if named && v.id() != which {
 			continue
 		}
 		if root != "" {
@@ -201,7 +219,7 @@ func choose(ctx context.Context, vols []*mounted, root string) (place, error) {
 	}
 	var names []string
 	for _, p := range found[:min(len(found), 10)] {
-		names = append(names, fmt.Sprintf("%d:%s", p.vol.number, p.path))
+		names = append(names, p.vol.id()+":"+p.path)
 	}
 	return place{}, snapshot.Errorf(snapshot.ErrNotABackup, "the image holds %d data directories: name one with --root: %s", len(found), strings.Join(names, ", "))
 }

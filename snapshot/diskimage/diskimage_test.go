@@ -216,7 +216,7 @@ func TestOpen_BadImages(t *testing.T) {
 	}{
 		"XFS":                     {file("xfs", append([]byte("XFSB"), make([]byte, 1<<20)...)), snapshot.ErrUnsupported, "XFS"},
 		"LUKS":                    {file("luks", append([]byte("LUKS\xba\xbe"), make([]byte, 1<<20)...)), snapshot.ErrUnsupported, "LUKS"},
-		"LVM":                     {file("lvm", append(append(make([]byte, 512), "LABELONE"...), make([]byte, 1<<20)...)), snapshot.ErrUnsupported, "LVM"},
+		"LVM, damaged":            {file("lvm", append(append(make([]byte, 512), "LABELONE"...), make([]byte, 1<<20)...)), snapshot.ErrDamaged, "LVM: no label"},
 		"no data directory":       {empty, snapshot.ErrNotABackup, "no data directory"},
 		"a broken GPT":            {file("gpt", brokenGPT), snapshot.ErrDamaged, "GPT"},
 		"qcow2, huge table":       {file("l1", qcow2(func(h []byte) { binary.BigEndian.PutUint32(h[36:], 1<<31) })), snapshot.ErrDamaged, "table"},

@@ -5,8 +5,8 @@
 // The image is a store like any other: the file system is read by package
 // ext4fs, journal included, and becomes a snapshot's tree. So nothing of it is
 // mounted, looking needs no root, owners inside of the image do not matter, and
-// a kernel never parses a file system that somebody else made. File systems that
-// cannot be read so (XFS, LVM, LUKS, ...) are refused by name.
+// a kernel never parses a file system that somebody else made. Linear volumes of
+// LVM are read as well; what cannot be read so (XFS, LUKS, ...) is refused by name.
 //
 // # Consistency
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strconv"
 	"unicode/utf16"
 
 	"github.com/snapview/snapview/snapshot"
@@ -13,22 +14,35 @@ import (
 
 var le = binary.LittleEndian
 
-// A volume is a partition, or the whole of an image that has none.
+// A volume is a partition, the whole of an image that has none, or a logical
+// volume of LVM.
 type volume struct {
 	number int    // of the partition, from 1; 0 for the whole
-	label  string // of a GPT partition
-	start  int64  // bytes
+	label  string // of a GPT partition; group/name of a logical volume
+	start  int64  // in the image, bytes
 	size   int64
+	lvm    bool
+	r      io.ReaderAt // of a logical volume, nil for one that lies in one piece
 }
 
 func (v volume) String() string {
 	switch {
+	case v.lvm:
+		return "logical volume " + v.label
 	case v.number == 0:
 		return "the image"
 	case v.label != "":
 		return fmt.Sprintf("partition %d (%s)", v.number, v.label)
 	}
 	return fmt.Sprintf("partition %d", v.number)
+}
+
+// id is what people name a volume by.
+func (v volume) id() string {
+	if v.lvm {
+		return v.label
+	}
+	return strconv.Itoa(v.number)
 }
 
 // Bounds on partition tables. GPT has 128 entries as a rule.

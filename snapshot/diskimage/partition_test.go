@@ -25,3 +25,27 @@ func FuzzVolumes(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a volume group's text says, its volumes lie inside of their disks.
+func FuzzLogicals(f *testing.F) {
+	f.Add(`vg { id = "g" extent_size = 8 physical_volumes { pv0 { id = "a-b" pe_start = 2 } } logical_volumes { l { segment1 { extent_count = 3 type = "striped" stripes = ["pv0", 1] } } } }`)
+	f.Add("vg { # comment\n a = [ \"x\\\"\", 1 ] }")
+	f.Fuzz(func(t *testing.T, text string) {
+		name, config, err := parseLVM(text)
+		if err != nil {
+			return
+		}
+		g := group{name, config, map[string]volume{"ab": {size: 1 << 20}}}
+		_, list, err := g.logicals(bytes.NewReader(nil))
+		if err != nil {
+			return
+		}
+		for _, v := range list {
+			for _, p := range v.r.(pieces) {
+				if p.start < 0 || p.size <= 0 || p.start+p.size > 1<<20 {
+					t.Errorf("%s: %d bytes from %d", v, p.size, p.start)
+				}
+			}
+		}
+	})
+}
