@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/cache"
 	"github.com/snapview/snapview/snapshot/inflate"
@@ -38,6 +40,7 @@ type opener struct {
 	store   *cache.Store
 	draft   *snapshot.Draft
 	decoded *spans.Cache
+	free    func(dir string) (bytes int64, ok bool)
 
 	compressed int      // files that were compressed
 	scanning   []*named // archives whose headers are yet to be scanned
@@ -84,6 +87,21 @@ func (t *opener) archive(f objects.Object, name string, c *codec) (tarset.Archiv
 	}
 	e.tell(time.Since(began))
 	return a, nil
+}
+
+// fits warns if the cache cannot hold what is kept of all of the backup's files.
+func (t *opener) fits() {
+	var sum int64
+	for _, x := range t.draft.Indexes {
+		sum += x.Bytes
+	}
+	if limit := t.store.Limit(); sum > limit {
+		t.draft.Checks = append(t.draft.Checks, snapshot.Check{
+			Name: "cache", Outcome: snapshot.Warn,
+			Detail: fmt.Sprintf("what is kept to read this backup takes %d bytes, and the cache may hold %d: the next open makes some of it again", sum, limit),
+			Remedy: "give the cache more (--cache-limit)",
+		})
+	}
 }
 
 // An entry is what the cache keeps of one file: the index or the copy, and
@@ -151,6 +169,9 @@ func (e *entry) build() (*os.File, error) {
 		return nil, err
 	}
 	defer headers.Stop()
+	if err := e.room(); err != nil {
+		return nil, err
+	}
 	s := &pass{ctx: e.t.ctx, f: e.f, name: e.name, codec: e.codec, progress: e.t.opts.Progress, headers: headers}
 	w, err := e.t.store.Create(e.key)
 	if err != nil {
@@ -169,6 +190,29 @@ func (e *entry) build() (*os.File, error) {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w.Commit()
+}
+
+// room fails if the cache's disk is too full for what is to be made: better
+// now than after the pass. It only knows about how much that will be.
+func (e *entry) room() error {
+	need := e.f.Size() // of a copy
+	if e.codec.span != nil {
+		need /= 20 // 1 % of data that is compressed to a fifth
+	}
+	if free, ok := e.t.free(e.t.store.Dir()); ok && free < need {
+		return fmt.Errorf("%s: the %s takes about %d bytes, and %s has %d bytes free: make room, or name another place (--cache-dir)",
+			e.name, e.codec.what(), need, e.t.store.Dir(), free)
+	}
+	return nil
+}
+
+// freeBytes returns how much a directory's file system has free for this user.
+func freeBytes(dir string) (n int64, ok bool) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, false
+	}
+	return int64(st.Bavail) * st.Bsize, true
 }
 
 // main writes the index or the copy; it returns the sizes of the data and of

@@ -93,7 +93,7 @@ func build(ctx context.Context, d *snapshot.Draft, p Place, pool *hostdir.Pool, 
 	if err != nil {
 		return err
 	}
-	t := &opener{ctx: ctx, opts: opts, store: store, draft: d, decoded: spans.NewCache(decodedSpans)}
+	t := &opener{ctx: ctx, opts: opts, store: store, draft: d, decoded: spans.NewCache(decodedSpans), free: freeBytes}
 	defer t.scanned()
 	var set tarset.Set
 	if p.Folder {
@@ -104,6 +104,7 @@ func build(ctx context.Context, d *snapshot.Draft, p Place, pool *hostdir.Pool, 
 	if err != nil {
 		return err
 	}
+	t.fits()
 	switch {
 	case t.compressed > 0:
 		d.Kind = snapshot.KindCompressed

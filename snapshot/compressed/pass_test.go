@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/cache"
 	"github.com/snapview/snapview/snapshot/snapshottest"
 	"github.com/snapview/snapview/snapshot/tarheaders"
 )
@@ -122,5 +123,28 @@ func TestXZDictionary(t *testing.T) {
 	}
 	if got := xzDictionary(bytes.Repeat([]byte{0xff}, 100)); got != 0 {
 		t.Errorf("of garbage: %d", got)
+	}
+}
+
+// A disk that is too full for the copy is noticed before the pass.
+func TestEntry_NeedsRoom(t *testing.T) {
+	store, err := cache.Open(t.TempDir(), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		codec int
+		size  int64
+		ok    bool
+	}{{0, 1 << 20, true}, {0, 1 << 30, false}, {2, 1 << 20, false}, {2, 1 << 15, true}} {
+		e := &entry{f: object{nil, c.size}, name: "base.tar", codec: &codecs[c.codec], t: &opener{
+			store: store, free: func(string) (int64, bool) { return 100_000, true },
+		}}
+		if err := e.room(); (err == nil) != c.ok || err != nil && !strings.Contains(err.Error(), "--cache-dir") {
+			t.Errorf("%s of %d bytes: %v", e.codec.what(), c.size, err)
+		}
+	}
+	if free, ok := freeBytes(store.Dir()); !ok || free <= 0 {
+		t.Errorf("%d bytes free here, %v", free, ok)
 	}
 }

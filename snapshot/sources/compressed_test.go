@@ -74,7 +74,13 @@ func TestCompressed_Conforms(t *testing.T) {
 func TestCompressed_Folder(t *testing.T) {
 	dir := filepath.Join(snapshottest.Unpack(t, "pg15/pg15-tar-gz.tar.zst"), "tar-gz")
 	snapshottest.Untouched(t, dir)
-	opts := snapshot.Options{CacheDir: t.TempDir()}
+	opts := snapshot.Options{CacheDir: t.TempDir(), CacheLimit: 1}
+	small := open(t, dir, opts)
+	if !strings.Contains(strings.Join(small.Warnings, " "), "cache may hold") {
+		t.Errorf("warnings %q of a cache that is too small", small.Warnings)
+	}
+	must(t, small.Close())
+	opts.CacheLimit = 0
 	plain := open(t, gunzipped(t), snapshot.Options{})
 	defer plain.Close()
 	conforms(t, dir, snapshot.KindCompressed, opts, snapshottest.Hashes(t, plain.Tree))
