@@ -140,10 +140,11 @@ func blocksOf(f growth.File) (blocks []int64) {
 // without a word.
 func TestSealedFileSystemIsClean(t *testing.T) {
 	snapshottest.Need(t, os.Geteuid() == 0, "root")
-	overlay := disk(t, filepath.Join(snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst"), "fp"))
+	overlay, store, base := layered(t, filepath.Join(snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst"), "fp"))
 	at := attached(t, overlay)
 	disturb(t, at.MountPoint())
 	dir := t.TempDir()
+	var sealed cow.LayerID
 	export := func(name string, seal func(string) (cow.LayerID, error)) string {
 		t.Helper()
 		if err := at.Freeze(); err != nil {
@@ -167,7 +168,11 @@ func TestSealedFileSystemIsClean(t *testing.T) {
 	}
 	// What it would be without: the oracles see the difference.
 	unclean := export("unclean", func(name string) (cow.LayerID, error) { return overlay.Checkpoint(name) })
-	clean := export("clean", func(name string) (cow.LayerID, error) { return sealClean(overlay, name) })
+	clean := export("clean", func(name string) (cow.LayerID, error) {
+		id, err := sealClean(overlay, name)
+		sealed = id
+		return id, err
+	})
 	for _, c := range []struct {
 		image string
 		clean bool
@@ -183,6 +188,21 @@ func TestSealedFileSystemIsClean(t *testing.T) {
 			t.Errorf("mounting %s the kernel says %q", c.image, said)
 		}
 	}
+	// So does a fork, while its parent is mounted.
+	complaints := kernelLog(t)
+	top, err := store.NewTop(sealed, base, cow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { top.Close() })
+	fork := attached(t, top)
+	if said := complaints(fork.DeviceName()); said != "" {
+		t.Errorf("mounting a fork the kernel says %q", said)
+	}
+	if err := fork.Detach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fsck(t, top)
 	if err := os.WriteFile(filepath.Join(at.MountPoint(), "data", "goes on"), []byte("x"), 0o600); err != nil {
 		t.Error(err)
 	}

@@ -23,6 +23,13 @@ import (
 // disk is a backup laid out under an empty overlay.
 func disk(t *testing.T, ref string) *cow.Overlay {
 	t.Helper()
+	overlay, _, _ := layered(t, ref)
+	return overlay
+}
+
+// layered is disk with what more layers can be made of.
+func layered(t *testing.T, ref string) (*cow.Overlay, *cow.Store, cow.Base) {
+	t.Helper()
 	snap, err := sources.Open(t.Context(), ref, snapshot.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -41,12 +48,13 @@ func disk(t *testing.T, ref string) *cow.Overlay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay, err := store.NewTop(cow.LayerID{}, cow.Base{Reader: image, ID: id}, cow.Options{})
+	base := cow.Base{Reader: image, ID: id}
+	overlay, err := store.NewTop(cow.LayerID{}, base, cow.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { overlay.Close() })
-	return overlay
+	return overlay, store, base
 }
 
 // fsck runs e2fsck on what the disk holds now.
