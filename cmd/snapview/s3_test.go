@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/snapview/snapview/snapshot/objects/objectstest"
 	"github.com/snapview/snapview/snapshot/snapshottest"
+	"github.com/snapview/snapview/snapshot/snapshottest/objectstest"
 )
 
 func TestQueryAnswersFromABucket(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/objects/objectstest"
 	"github.com/snapview/snapview/snapshot/snapshottest"
+	"github.com/snapview/snapview/snapshot/snapshottest/objectstest"
 	"github.com/snapview/snapview/snapshot/sources"
 )
 

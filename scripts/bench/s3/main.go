@@ -21,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/snapview/snapview/snapshot/objects/objectstest"
+	"github.com/snapview/snapview/snapshot/snapshottest/objectstest"
 )
 
 func main() {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/snapview/snapview/snapshot/objects/objectstest"
+	"github.com/snapview/snapview/snapshot/snapshottest/objectstest"
 )
 
 const (
