@@ -23,8 +23,12 @@ const (
 	maxOutput = 1 << 47 // bytes
 )
 
-// progressStep is how many compressed bytes lie between two reports.
-const progressStep = 4 << 20
+// Between two reports of progress lie this many compressed bytes, or this part
+// of a larger file: who keeps them shall not be flooded.
+const (
+	progressStep  = 4 << 20
+	progressSteps = 500
+)
 
 // A pass goes once over a compressed file. It is the reader of the file's
 // bytes and the writer of what they hold.
@@ -54,7 +58,7 @@ func (s *pass) Read(p []byte) (int, error) {
 	}
 	n, err := s.f.ReadAt(p[:min(int64(len(p)), s.f.Size()-s.off)], s.off)
 	s.off += int64(n)
-	if s.progress != nil && (s.off-s.told >= progressStep || s.off == s.f.Size()) {
+	if s.progress != nil && (s.off-s.told >= max(progressStep, s.f.Size()/progressSteps) || s.off == s.f.Size()) {
 		s.told = s.off
 		s.progress(snapshot.Progress{Object: s.name, Done: s.off, Total: s.f.Size()})
 	}
