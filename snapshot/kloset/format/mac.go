@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"sync"
 
 	"github.com/zeebo/blake3"
 
@@ -35,6 +36,7 @@ func ParseMAC(s string) (m MAC, ok bool) {
 type Hasher struct {
 	algorithm string
 	key       [32]byte
+	pool      sync.Pool // of hash.Hash: a BLAKE3 state has 8 KiB
 }
 
 // Hashing algorithms of a store.
@@ -77,9 +79,14 @@ func (h *Hasher) New() hash.Hash {
 
 // Sum returns the MAC of b.
 func (h *Hasher) Sum(b []byte) (m MAC) {
-	s := h.New()
+	s, ok := h.pool.Get().(hash.Hash)
+	if !ok {
+		s = h.New()
+	}
+	s.Reset()
 	s.Write(b)
 	s.Sum(m[:0])
+	h.pool.Put(s)
 	return m
 }
 

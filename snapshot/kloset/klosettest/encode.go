@@ -21,21 +21,27 @@ const frame = 64 << 10 // bytes of plain text in an encrypted frame
 
 // encode makes a blob.
 func (w *Writer) encode(plain []byte) ([]byte, error) {
-	b, err := compress(w.opts.Compression, plain)
+	b, err := w.compress(plain)
 	if err != nil || w.secret == nil {
 		return b, err
 	}
 	return w.secret.encrypt(b)
 }
 
-func compress(how string, plain []byte) ([]byte, error) {
+func (w *Writer) compress(plain []byte) ([]byte, error) {
 	var out bytes.Buffer
 	var z io.WriteCloser
-	switch how {
+	switch w.opts.Compression {
 	case "none":
 		return plain, nil
 	case "LZ4":
-		z = lz4.NewWriter(&out)
+		lw := lz4.NewWriter(&out)
+		if len(plain) <= 64<<10 { // plakar's blocks are of 4 MiB, whatever they hold: buffers of MiBs each time
+			if err := lw.Apply(lz4.BlockSizeOption(lz4.Block64Kb)); err != nil {
+				return nil, err
+			}
+		}
+		z = lw
 	case "GZIP":
 		z = gzip.NewWriter(&out)
 	case "ZSTD":
@@ -44,7 +50,7 @@ func compress(how string, plain []byte) ([]byte, error) {
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("compression %q", how)
+		return nil, fmt.Errorf("compression %q", w.opts.Compression)
 	}
 	if _, err := z.Write(plain); err != nil {
 		return nil, err

@@ -249,8 +249,11 @@ func (w *Writer) object(f File) (o objectRecord, err error) {
 	}
 	defer r.Close()
 	o.Version = 1 << 16
+	if w.buffer == nil {
+		w.buffer = make([]byte, 2*w.opts.Chunk)
+	}
 	for {
-		b := make([]byte, w.opts.Chunk/2+w.rnd.Int64N(w.opts.Chunk*3/2))
+		b := w.buffer[:w.opts.Chunk/2+w.rnd.Int64N(w.opts.Chunk*3/2)]
 		n, err := io.ReadFull(r, b)
 		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return o, err

@@ -49,6 +49,7 @@ type Writer struct {
 	dir    string // of a store of many files
 	config []byte // CONFIG as stored
 	secret *secret
+	buffer []byte // of a chunk
 	hasher *format.Hasher
 	rnd    *mathrand.Rand
 
