@@ -36,6 +36,7 @@ Several REFs are the backups of one chain, a full one and the incremental ones
 that build on it, in any order. Where they lie side by side the last is enough.`,
 		Example: `  snapview open /backups/2026-11-20
   snapview open /full/monday /incremental/tuesday /incremental/wednesday
+  snapview open s3://bucket/pg/2026-11-20
   snapview open base.tar --db shop --max-overlay 5GiB --ttl 2h
   snapview open /backups/2026-11-20 --json | jq -r 'select(.event == "ready").url'
   ssh -L 8080:127.0.0.1:8080 dbhost sudo snapview open /backups/2026-11-20 --listen 127.0.0.1:8080`,

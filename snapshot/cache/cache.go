@@ -86,7 +86,7 @@ func Dir(dir string) (string, error) {
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("no directory for the cache: %w", err)
+		return "", fmt.Errorf("no directory for the cache (name one with --cache-dir): %w", err)
 	}
 	return filepath.Join(base, "snapview"), nil
 }

@@ -20,7 +20,7 @@ import (
 
 const (
 	firstQuery = `select count(*) from pgbench_branches`
-	scanQuery  = `select count(*) from pgbench_accounts`
+	scanQuery  = `select sum(abalance) from pgbench_accounts`
 )
 
 // A bench knows where everything lies.

@@ -6,7 +6,7 @@ const (
 	pageSize   = 4096
 	maxStreams = 8
 	firstAhead = 256 << 10
-	maxAhead   = 4 << 20
+	maxAhead   = 8 << 20
 	// Reads of less than a page are a scan of headers, which will jump.
 	maxAheadScan = 1 << 20
 

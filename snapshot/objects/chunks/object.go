@@ -129,7 +129,7 @@ func (o *object) Prefetch(off, n int64) {
 	}
 	defer o.store.leave()
 	first := off / chunkSize
-	last := min((min(off+n, o.size)-1)/chunkSize, first+batch-1)
+	last := min((min(off+n, o.size)-1)/chunkSize, first+maxAhead/chunkSize)
 	started := o.begin(first, last)
 	for len(started) > 0 {
 		run := contiguous(started)

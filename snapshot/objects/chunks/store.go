@@ -32,7 +32,7 @@ const (
 
 // Defaults of Options.
 const (
-	DefaultMemory   = 64 << 20
+	DefaultMemory   = 96 << 20
 	DefaultPatience = 4 * time.Minute // the kernel's NBD client waits for 5
 )
 
