@@ -28,8 +28,8 @@ func samples() map[string][]byte {
 		}
 		return b
 	}
-	pages := make([]byte, 0, 3<<19)
-	for len(pages) < 3<<19 { // like table pages: a header, free space, rows that resemble each other
+	pages := make([]byte, 0, 1<<20)
+	for len(pages) < 1<<20 { // like table pages: a header, free space, rows that resemble each other
 		page := make([]byte, 8192)
 		for at := 8192 - 100; at > 3000; at -= 90 {
 			copy(page[at:], fmt.Sprintf("%08d row of a table, value %x", len(pages)/90+at, rnd.Uint64()))
@@ -47,10 +47,10 @@ func samples() map[string][]byte {
 		"far":     far, // every match as far back as there are any
 		"empty":   nil,
 		"byte":    {7},
-		"zeros":   make([]byte, 3<<19),
-		"random":  fill(700_000, func(int) byte { return byte(rnd.Uint32()) }),
-		"few":     fill(700_000, func(int) byte { return byte(rnd.IntN(5)) }),
-		"skewed":  fill(700_000, func(int) byte { return byte(255 * rnd.Float64() * rnd.Float64() * rnd.Float64() * rnd.Float64()) }),
+		"zeros":   make([]byte, 1<<20),
+		"random":  fill(400_000, func(int) byte { return byte(rnd.Uint32()) }),
+		"few":     fill(400_000, func(int) byte { return byte(rnd.IntN(5)) }),
+		"skewed":  fill(400_000, func(int) byte { return byte(255 * rnd.Float64() * rnd.Float64() * rnd.Float64() * rnd.Float64()) }),
 		"pages":   pages,
 		"periods": periods,
 	}
@@ -257,7 +257,7 @@ func TestSpan_NoticesChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 100; at < len(packed)-20; at += 60011 {
+	for at := 100; at < len(packed)-20; at += 20011 {
 		bad := bytes.Clone(packed)
 		bad[at] ^= 0x10
 		got, err := io.ReadAll(io.NewSectionReader(reader(t, idx, bad), 0, int64(len(want))))
