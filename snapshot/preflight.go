@@ -18,6 +18,7 @@ func (r *reader) preflight(skippedIncludes []string) {
 	r.checkLeftovers()
 	r.checkChecksums()
 	r.checkUnlogged()
+	r.checkCatalog()
 	r.checkSettings(skippedIncludes)
 	r.checkReading()
 }

@@ -43,7 +43,7 @@ func (a *app) printCase(c reports.Case) {
 	if c.Took > 0 {
 		spent = took(c.Took)
 	}
-	fmt.Fprintf(a.out, "%-7s  %-9s  %-28s %9s  %s\n", outcome, c.Suite, shorten(c.Name, 60), spent, c.Detail)
+	fmt.Fprintf(a.out, "%-7s  %-10s  %-28s %9s  %s\n", outcome, c.Suite, shorten(c.Name, 60), spent, c.Detail)
 	for i, p := range c.Problems {
 		if i == listedProblems {
 			fmt.Fprintf(a.out, "         and %d more\n", len(c.Problems)+c.More-i)
