@@ -3,6 +3,7 @@ import { href, parse, type Route } from './route';
 
 const routes: Route[] = [
   { view: 'sessions' },
+  { view: 'sessions', q: '15 full', open: '/backups/a&b#main/2026?=' },
   { view: 'home', session: 'a1' },
   { view: 'database', session: 'a1', db: 'shop', schema: 'public', q: 'ord' },
   { view: 'table', session: 'a1', db: 'my db/2', schema: 'Sch"ema', table: 'ta.ble?#%', tab: 'rows', filters: [], orders: [] },

@@ -24,7 +24,7 @@ export const layerAsks = ['checkpoint', 'fork', 'export', 'merge', 'discard'] as
 export type LayerAsk = (typeof layerAsks)[number];
 
 export type Route =
-  | { view: 'sessions' }
+  | { view: 'sessions'; q?: string; open?: string }
   | { view: 'home'; session: string }
   | { view: 'database'; session: string; db: string; schema?: string; q?: string }
   | {
@@ -52,7 +52,7 @@ export function sessionOf(route: Route): string | undefined {
 export function parse(path: string, search = '', hash = ''): Route {
   const parts = path.split('/').filter(Boolean).map(decode);
   const query = new URLSearchParams(search);
-  if (parts.length === 0) return { view: 'sessions' };
+  if (parts.length === 0) return clean({ view: 'sessions', q: query.get('q') || undefined, open: query.get('open') || undefined });
   const [s, session, view, db, t, schema, table] = parts;
   if (s !== 's' || !session) return { view: 'unknown', path };
   switch (view) {
@@ -100,6 +100,8 @@ export function href(route: Route): string {
   let hash = '';
   switch (route.view) {
     case 'sessions':
+      put('q', route.q);
+      put('open', route.open);
       break;
     case 'unknown':
       return route.path;
