@@ -24,11 +24,34 @@ const nbdForever = 7 * 24 * time.Hour
 // handshakePatience bounds the handshake with a server that does not answer.
 const handshakePatience = 30 * time.Second
 
-// connectNBD connects the kernel to the server at cfg.NBDSocket: by netlink,
+// connectNBD connects the kernel to the server at cfg.NBDSocket and sees to it
+// that the device answers. It fills in what r does not know yet and returns how
+// to undo it.
+func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logger) (func(context.Context) error, error) {
+	for attempt := 1; ; attempt++ {
+		undo, err := connectOnce(ctx, cfg, r, logger)
+		if err != nil {
+			return nil, err
+		}
+		if err = probeNBD(r.Index); err == nil {
+			return undo, nil
+		}
+		again := errors.Is(err, errDeaf) && attempt < nbdAttempts && ctx.Err() == nil
+		if undone := undo(context.WithoutCancel(ctx)); undone != nil {
+			return nil, errors.Join(err, undone)
+		}
+		if !again {
+			return nil, err
+		}
+		logger.Warn("connecting the NBD device again", "error", err)
+	}
+}
+
+// connectOnce connects the kernel to the server at cfg.NBDSocket: by netlink,
 // or by ioctl where the netlink family is not to be had (an old kernel, or
 // another network namespace than the initial one). It fills in what r does not
 // know yet and returns how to undo it.
-func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logger) (undo func(context.Context) error, err error) {
+func connectOnce(ctx context.Context, cfg Config, r *Resource, logger *slog.Logger) (undo func(context.Context) error, err error) {
 	setup := nbdSetup{timeout: cfg.NBDTimeout, backend: r.Backend}
 	if setup.timeout < 0 {
 		setup.timeout = nbdForever
@@ -67,13 +90,7 @@ func connectNBD(ctx context.Context, cfg Config, r *Resource, logger *slog.Logge
 		return nil, err
 	}
 	r.Index, r.Path = index, fmt.Sprintf("/dev/nbd%d", index)
-	undo = func(ctx context.Context) error { return freeNBD(ctx, index) }
-	if fd, err := openNBDDevice(index, unix.O_RDONLY); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", r.Path, err), undo(ctx))
-	} else {
-		unix.Close(fd) // only its node was wanted
-	}
-	return undo, nil
+	return func(ctx context.Context) error { return freeNBD(ctx, index) }, nil
 }
 
 func attachIoctl(setup nbdSetup, r *Resource) (func(context.Context) error, error) {

@@ -34,6 +34,7 @@ var attaching = []check{
 	{"server breaks off", func() error { return serverLies(brokenOff) }},
 	{"server halts in an answer", serverHalts},
 	{"server is silent", func() error { return serverLies(silence) }},
+	{"server is silent at first", silentAtFirst},
 	{"one of two connections breaks", oneConnectionBreaks},
 	{"nobody listens", nobodyListens},
 	{"reclaim after kill -9", func() error { return reclaim("") }},

@@ -162,6 +162,29 @@ func oneConnectionBreaks() error {
 	})
 }
 
+// silentAtFirst has the first request of all go unanswered, as by a connection
+// of the kernel's that is deaf: attaching must not wait for its timeout.
+func silentAtFirst() error {
+	d, err := newDisk()
+	if err != nil {
+		return err
+	}
+	l, socket, err := startLiar(d)
+	if err != nil {
+		return err
+	}
+	defer l.stop()
+	l.once.Store(true)
+	l.lie.Store(int32(silence))
+	a, err := written(socket, 10*time.Minute)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := soon()
+	defer cancel()
+	return errors.Join(checkFile(a.MountPoint()), a.Detach(ctx))
+}
+
 func withLiar(check func(*liar, *attach.Attachment) error) error {
 	d, err := newDisk()
 	if err != nil {

@@ -42,7 +42,13 @@ func waiting() {
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range processes {
 		if line, err := os.ReadFile(process + "/cmdline"); err != nil || len(line) == 0 {
-			continue // the kernel's own
+			// The kernel's own, or on its way out: of interest in few places.
+			stack, _ := os.ReadFile(process + "/stack")
+			if strings.Contains(string(stack), "nbd") || strings.Contains(string(stack), "do_exit") {
+				name, _ := os.ReadFile(process + "/comm")
+				fmt.Printf("%s %s%s", process, name, stack)
+			}
+			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(process))
 		tasks, _ := filepath.Glob(process + "/task/[0-9]*")
