@@ -13,6 +13,7 @@ import (
 	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/sources"
 )
 
 // verifyFlags say what a restore test checks.
@@ -96,7 +97,7 @@ func (a *app) verify(ctx context.Context, ref string, f *verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	report := reports.NewReport(ref)
+	report := reports.NewReport(sources.Redact(ref))
 	s, err := session.New(opts)
 	if err != nil {
 		return err
