@@ -12,7 +12,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"log"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -74,16 +76,26 @@ func (b *bench) run(scale int, opens bool) error {
 
 // A store is one of those that are measured.
 type store struct {
-	name string
-	file string // below the bench's folder
-	opts klosettest.Options
+	name  string
+	file  string // below the bench's folder
+	opts  klosettest.Options
+	noise int64 // bytes of a table that does not compress, in place of all large ones
 }
 
-var stores = []store{
-	{"store, plain", "kloset-plain", klosettest.Options{}},
-	{"store, encrypted", "kloset-encrypted", klosettest.Options{Passphrase: passphrase, KDF: "ARGON2ID", Effort: true}},
-	{"single file (.ptar), plain", "kloset.ptar", klosettest.Options{}},
-}
+var (
+	encrypted = klosettest.Options{Passphrase: passphrase, KDF: "ARGON2ID", Effort: true}
+
+	stores = []store{
+		{name: "store, plain", file: "kloset-plain"},
+		{name: "store, encrypted", file: "kloset-encrypted", opts: encrypted},
+		{name: "single file (.ptar), plain", file: "kloset.ptar"},
+	}
+	// hard are those that are only read: pgbench's tables compress to a tenth.
+	hard = []store{
+		{name: "store, plain, data that does not compress", file: "kloset-noise", noise: 512 << 20},
+		{name: "store, encrypted, data that does not compress", file: "kloset-noise-encrypted", opts: encrypted, noise: 512 << 20},
+	}
+)
 
 // prepare makes the backup and the stores, once.
 func (b *bench) prepare(scale int) error {
@@ -93,7 +105,7 @@ func (b *bench) prepare(scale int) error {
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("bench/open: %w", err)
 	}
-	for _, s := range stores {
+	for _, s := range slices.Concat(stores, hard) {
 		if _, err := os.Stat(b.path(s.file)); err == nil {
 			continue
 		}
@@ -116,6 +128,12 @@ func (b *bench) write(s store, to string) error {
 	files, err := klosettest.Dir(b.path("lower"), "/")
 	if err != nil {
 		return err
+	}
+	if s.noise > 0 {
+		files = slices.DeleteFunc(files, func(f klosettest.File) bool { return f.Size > 32<<20 })
+		files = append(files, klosettest.File{Path: "/base/1/99999", Mode: 0o600, Size: s.noise, Open: func() (io.ReadCloser, error) {
+			return io.NopCloser(io.LimitReader(rand.NewChaCha8([32]byte{1}), s.noise)), nil
+		}})
 	}
 	snap := klosettest.Snapshot{Name: "bench", Time: time.Now(), Files: files}
 	if filepath.Ext(s.file) == ".ptar" {

@@ -8,6 +8,7 @@ import (
 	"log"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +38,7 @@ type measured struct{ openCold, openWarm, touch, random, sequential, perCPU []fl
 func (b *bench) reads() error {
 	fmt.Println("| read through the source | open cold, ms | open warm, ms | 8 KiB, first touch of a chunk, ms | 8 KiB random, chunk cached, ms | sequential, MB/s | sequential, MB/s per processor |")
 	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
-	for _, s := range stores {
+	for _, s := range slices.Concat(stores, hard) {
 		var m measured
 		for run := range b.runs {
 			log.Printf("%s, run %d of %d", s.name, run+1, b.runs)
