@@ -35,5 +35,16 @@
 // opened by a raw system call: os.Open would register it with the runtime's
 // poller, and epoll on a FUSE file asks that file's server, which is us.
 //
+// With nbd the server is in this process too, and its sockets are closed only when
+// the last of its threads is gone. One that waits for its own disk keeps them
+// open after kill -9, with requests that nobody will answer: Abort ends them. So
+// that it can, the sockets have room for all that the kernel may send (queue.go).
+//
+// # A connection that is deaf
+//
+// Of several connections of one NBD device the kernel may serve the answers of
+// the first only, on a machine that is short of time when they are made. Each is
+// tried before the device is used (nbdprobe.go).
+//
 // All of it is Linux; the package builds nowhere else, by design.
 package attach
