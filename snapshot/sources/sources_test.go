@@ -290,7 +290,7 @@ func TestOpen_NamesOtherKinds(t *testing.T) {
 		says  string
 	}{
 		{"nothing there", func(*testing.T) string { return "/nowhere/at/all" }, fs.ErrNotExist, "/nowhere"},
-		{"an address", func(*testing.T) string { return "s3://bucket/key" }, snapshot.ErrUnsupported, "s3://"},
+		{"an address", func(*testing.T) string { return "ftp://bucket/key" }, snapshot.ErrUnsupported, "ftp://"},
 		{"empty folder", folder(), snapshot.ErrNotABackup, "PG_VERSION"},
 		{"data directory below", folder("pgdata/PG_VERSION"), snapshot.ErrNotABackup, "pgdata"},
 		{"zeros", file(""), snapshot.ErrNotABackup, "none of the kinds"},
