@@ -242,5 +242,5 @@ func (r *remote) nothing() error {
 	if r.names["PG_VERSION"] {
 		return snapshot.Errorf(snapshot.ErrUnsupported, "%s is a data directory, file by file: from an object store this build opens tars and repositories; copy it here, or mount the bucket and open that", r.ref)
 	}
-	return snapshot.Errorf(snapshot.ErrNotABackup, "%s: nothing among its %d names looks like a PostgreSQL backup: no base.tar (pg_basebackup -Ft), no repository", r.ref, len(r.names))
+	return snapshot.Errorf(snapshot.ErrNotABackup, "%s: nothing among its %d names looks like a PostgreSQL backup: no base.tar (pg_basebackup -Ft), no repository; snapview ls tells what lies deeper", r.ref, len(r.names))
 }
