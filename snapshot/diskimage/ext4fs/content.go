@@ -39,7 +39,7 @@ func (f *FS) Open(in *Inode) *Content { return &Content{f: f, in: in} }
 // Place is where the file's data begins, in bytes, or -1 if that is not to be
 // told without reading.
 func (c *Content) Place() int64 {
-	if runs, leaf, err := c.f.parseNode(c.in.map_[:], 0); err == nil && c.in.flags&flagExtents != 0 && leaf && len(runs) > 0 {
+	if runs, leaf, err := c.f.parseNode(c.in.mapping[:], 0); err == nil && c.in.flags&flagExtents != 0 && leaf && len(runs) > 0 {
 		return int64(runs[0].physical) * c.f.block
 	}
 	return -1
@@ -48,7 +48,7 @@ func (c *Content) Place() int64 {
 func (c *Content) load() error {
 	c.once.Do(func() {
 		if c.in.flags&flagExtents != 0 {
-			c.err = c.extents(c.in.map_[:], 0, -1)
+			c.err = c.extents(c.in.mapping[:], 0, -1)
 		} else {
 			c.err = c.blockMap()
 		}
@@ -188,7 +188,7 @@ func (c *Content) blockMap() error {
 	last := uint64((c.in.Size + c.f.block - 1) / c.f.block)
 	logical := uint64(0)
 	for i := range 15 {
-		number := le.Uint32(c.in.map_[4*i:])
+		number := le.Uint32(c.in.mapping[4*i:])
 		if logical >= last {
 			return nil
 		}

@@ -70,8 +70,8 @@ func (f *FS) Readlink(in *Inode) (string, error) {
 	if in.Mode.Type() != fs.ModeSymlink || in.Size > maxLink {
 		return "", damaged("inode %d is no link of at most %d bytes", in.Number, maxLink)
 	}
-	if in.Size < int64(len(in.map_)) && in.flags&flagExtents == 0 {
-		return string(in.map_[:in.Size]), nil
+	if in.Size < int64(len(in.mapping)) && in.flags&flagExtents == 0 {
+		return string(in.mapping[:in.Size]), nil
 	}
 	b := make([]byte, in.Size)
 	if n, err := f.Open(in).ReadAt(b, 0); n < len(b) {

@@ -20,8 +20,8 @@ type Inode struct {
 	ModTime time.Time
 	Links   int
 
-	flags uint32
-	map_  [60]byte // i_block: the root of the extents, or a short link's target
+	flags   uint32
+	mapping [60]byte // i_block: the root of the extents, or a short link's target
 }
 
 // Root returns the inode of the root directory.
@@ -48,7 +48,7 @@ func (f *FS) Inode(n uint32) (*Inode, error) {
 		ModTime: time.Unix(int64(int32(le.Uint32(b[16:]))), 0).UTC(),
 		flags:   le.Uint32(b[32:]),
 	}
-	copy(i.map_[:], b[40:100])
+	copy(i.mapping[:], b[40:100])
 	if i.Mode.IsRegular() || i.Mode.IsDir() {
 		i.Size |= int64(le.Uint32(b[108:])) << 32
 	}

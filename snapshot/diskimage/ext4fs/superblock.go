@@ -56,7 +56,6 @@ type FS struct {
 	sparse2   bool
 
 	journal map[uint64]journaled // blocks whose contents are in the journal
-	label   string
 }
 
 // Is says whether the beginning of a volume, 2048 bytes of it, is that of an
