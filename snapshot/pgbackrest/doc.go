@@ -40,6 +40,7 @@
 //
 // # Lock order
 //
-// stream.mu before streams.mu; streams.mu is held for the list only. No lock is
-// held while an object is opened or read besides stream.mu.
+// stream.mu before vault.opening, vault.mu and streams.mu; the last two are held
+// for a list only. While an object is opened vault.opening is held for reading,
+// while a large file is decoded its stream.mu.
 package pgbackrest

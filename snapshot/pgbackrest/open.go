@@ -65,7 +65,7 @@ func (o *opener) open() error {
 		return o.unfinished(label, err)
 	}
 	o.vault = newVault(o.ctx, o.repo.store, o.opts)
-	o.draft.Closers = append(o.draft.Closers, o.vault)
+	o.draft.Closers = []io.Closer{o.vault} // which closes the store
 	o.draft.EndLSN, o.draft.StopTime = o.m.stopLSN, unixTime(o.m.stop)
 	o.report()
 	if err := o.build(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"sync"
 
 	"github.com/snapview/snapview/snapshot"
@@ -34,10 +35,14 @@ type vault struct {
 	memory  *memory
 	streams *streams
 
+	opening sync.RWMutex // held for reading while an object is opened
+	closed  bool
+
 	mu      sync.Mutex
 	objects map[string]objects.Object
 }
 
+// newVault makes a vault over the store, which it owns.
 func newVault(ctx context.Context, store objects.Store, opts snapshot.Options) *vault {
 	v := &vault{store: store, memory: newMemory(memoryLimit), streams: newStreams(opts), objects: map[string]objects.Object{}}
 	// Reads outlive the call that opens the snapshot; Close ends them.
@@ -45,10 +50,14 @@ func newVault(ctx context.Context, store objects.Store, opts snapshot.Options) *
 	return v
 }
 
-// Close ends reads under way and keeps what was decoded of large files.
+// Close ends reads under way, closes the store, which may be one that is waited
+// for, and keeps what was decoded of large files.
 func (v *vault) Close() error {
 	v.cancel()
-	err := v.streams.close()
+	v.opening.Lock() // the store opens nothing once it is closed
+	v.closed = true
+	v.opening.Unlock()
+	err := errors.Join(v.store.Close(), v.streams.close())
 	v.memory.purge()
 	return err
 }
@@ -84,6 +93,11 @@ func (v *vault) object(name string) (objects.Object, error) {
 	v.mu.Unlock()
 	if obj != nil {
 		return obj, nil
+	}
+	v.opening.RLock()
+	defer v.opening.RUnlock()
+	if v.closed {
+		return nil, os.ErrClosed
 	}
 	obj, err := v.store.Open(v.ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
