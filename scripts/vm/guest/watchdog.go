@@ -16,9 +16,9 @@ import (
 // machine.
 var tooLong = 100 * time.Second
 
-// watch says what everybody waits for when a check hangs: a machine that is
-// only killed from outside tells nothing. stop ends the watch and reports
-// whether it had to speak.
+// watch says what everybody waits for when a check hangs, and ends the machine
+// when it goes on: one that is killed from outside tells nothing. stop ends the
+// watch and reports whether it had to speak.
 func watch(name string) (stop func() (hung bool)) {
 	done, over := make(chan struct{}), make(chan bool, 1)
 	go func() {
@@ -28,8 +28,13 @@ func watch(name string) (stop func() (hung bool)) {
 		case <-time.After(tooLong):
 			fmt.Printf("GUEST HANG %s: after %v\n", name, tooLong)
 			waiting()
-			<-done
-			over <- true
+			select {
+			case <-done:
+				over <- true
+			case <-time.After(tooLong / 2): // it may never end
+				fmt.Printf("GUEST FAIL %s: hung\n", name)
+				powerOff()
+			}
 		}
 	}()
 	return func() bool { close(done); return <-over }
