@@ -111,7 +111,7 @@ func TestList(t *testing.T) {
 	list, err := kloset.ListPlace(t.Context(), "x.ptar", p, snapshot.Options{})
 	must(t, err)
 	if len(list) != 1 || list[0].Ref != "x.ptar#6e06899a" || list[0].Bytes != 6729923 || list[0].Problem != "" ||
-		list[0].Time.Format("15:04:05") != "06:21:17" || list[0].Kind != snapshot.KindKloset {
+		list[0].Time.Format("15:04:05") != "06:21:17" || list[0].PGVersion != 15 || list[0].SystemID != 7710503500631356177 || list[0].Kind != snapshot.KindKloset {
 		t.Errorf("%+v", list)
 	}
 }

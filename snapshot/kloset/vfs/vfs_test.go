@@ -66,6 +66,14 @@ func TestEntries(t *testing.T) {
 	if b := list[1]; b.Path != "/b" || b.Link != "a" || b.Mode != fs.ModeSymlink {
 		t.Errorf("%+v", b)
 	}
+	if b, err := Lookup(t.Context(), m, named(1), "/b"); err != nil || b.Link != "a" || b.Path != "/b" {
+		t.Errorf("%+v, %v", b, err)
+	}
+	for _, path := range []string{"/", "/c", "/a/b", "/0"} {
+		if _, err := Lookup(t.Context(), m, named(1), path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
 	for what, c := range map[string]struct {
 		name  format.MAC
 		blob  []byte
@@ -90,6 +98,9 @@ func TestEntries(t *testing.T) {
 	deep := blobs{named(1): m[named(1)]}
 	for i := range 40 {
 		deep[named(byte(2+i))] = encode(t, obj{"keys": []string{}, "pointers": []format.MAC{named(byte(3 + i))}})
+	}
+	if _, err := Lookup(t.Context(), deep, named(1), "/x"); !errors.Is(err, snapshot.ErrDamaged) {
+		t.Errorf("a deep tree: %v", err)
 	}
 	if _, err := Entries(t.Context(), deep, named(1)); !errors.Is(err, snapshot.ErrDamaged) {
 		t.Errorf("a deep tree: %v", err)
