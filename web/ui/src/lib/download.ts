@@ -1,0 +1,24 @@
+// Files that the server prepares and streams, and the browser saves: the page
+// never holds their rows.
+import { api, ok, write, type ExportRequest } from './api/client';
+
+function save(url: string) {
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = '';
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
+
+/** Prepares an export; what is wrong with it is thrown before anything is downloaded. */
+export async function exportFile(session: string, db: string, body: ExportRequest) {
+  const { url } = await ok(api.POST('/sessions/{id}/databases/{db}/exports', { params: { path: { id: session, db }, header: write }, body }));
+  save(url);
+}
+
+/** Prepares a dump by pg_dump. */
+export async function dumpFile(session: string, db: string, body: { relations?: number[]; schemaOnly?: boolean; dataOnly?: boolean; inserts?: boolean }) {
+  const { url } = await ok(api.POST('/sessions/{id}/databases/{db}/dumps', { params: { path: { id: session, db }, header: write }, body: { schemaOnly: false, dataOnly: false, inserts: false, ...body } }));
+  save(url);
+}
