@@ -9,11 +9,16 @@
 // rows.
 // The table shows the median over the runs and the least and the most, and a
 // second one the CPU time (user and system) that the server spent on a request,
-// which depends less on what else the machine does.
+// which depends less on what else the machine does, a third one that of client
+// and server together: on a busy machine that is what decides.
 //
-//	go run ./scripts/bench/nbd -runs 5 -runtime 2s
+// Further tables show the space that overlays take after random updates, the
+// memory of snapview's server for a large device, and what reading costs over
+// chains of layers.
 //
-// It needs fio with ioengine=nbd, nbdkit, qemu-nbd and qemu-img.
+//	go run ./scripts/bench/nbd -runs 5 -runtime 1s
+//
+// It needs fio with ioengine=nbd, nbdkit, qemu-nbd, qemu-img and qemu-io.
 package main
 
 import (
@@ -21,6 +26,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -39,6 +45,7 @@ type config struct {
 	servers string
 	device  string
 	profile string
+	tables  string
 }
 
 func main() {
@@ -47,10 +54,11 @@ func main() {
 	flag.StringVar(&c.dir, "dir", "", "folder for the base and the overlays, on the file system to measure on (default: a temporary one)")
 	flag.Int64Var(&c.size, "size", 512<<20, "size of the base in bytes")
 	flag.IntVar(&c.runs, "runs", 5, "runs; the table shows medians")
-	flag.DurationVar(&c.runtime, "runtime", 2*time.Second, "time of one measurement")
+	flag.DurationVar(&c.runtime, "runtime", time.Second, "time of one measurement")
 	flag.StringVar(&c.rows, "rows", "", "only rows whose name contains this")
-	flag.StringVar(&c.servers, "servers", "snapview,nbdkit,qemu-nbd", "servers to measure, the first is compared with the others; snapview@FILE is another build of this program")
+	flag.StringVar(&c.servers, "servers", "snapview,nbdkit,qemu-nbd,nbdkit-4k", "servers to measure, the first is compared with the others; snapview@FILE is another build of this program")
 	flag.StringVar(&c.device, "device", "cow", "what snapview serves: cow (an overlay over the base), file (a copy of the base itself)")
+	flag.StringVar(&c.tables, "tables", "speed,space,memory,layers", "what to measure")
 	flag.StringVar(&c.profile, "cpuprofile", "", "write snapview's CPU profile to a file whose name begins with this; use with one kind of rows")
 	flag.StringVar(&serve, "serve", "", "internal: serve on this socket")
 	flag.Parse()
@@ -71,7 +79,7 @@ func main() {
 
 func compare(ctx context.Context, c config) error {
 	servers := strings.Split(c.servers, ",")
-	for _, tool := range []string{"fio", "nbdkit", "qemu-nbd", "qemu-img"} {
+	for _, tool := range []string{"fio", "nbdkit", "qemu-nbd", "qemu-img", "qemu-io"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is needed: %w", tool, err)
 		}
@@ -90,6 +98,29 @@ func compare(ctx context.Context, c config) error {
 	}
 	defer os.Remove(base)
 
+	for _, table := range strings.Split(c.tables, ",") {
+		var err error
+		switch table {
+		case "speed":
+			err = speed(ctx, c, base, servers, os.Stdout)
+		case "space":
+			err = space(ctx, c, base, os.Stdout)
+		case "memory":
+			err = memory(ctx, c, os.Stdout)
+		case "layers":
+			err = layers(ctx, c, base, os.Stdout)
+		default:
+			err = fmt.Errorf("no table %q", table)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// speed measures all rows with all servers.
+func speed(ctx context.Context, c config, base string, servers []string, w io.Writer) error {
 	rows := selectRows(c.rows)
 	if len(rows) == 0 {
 		return fmt.Errorf("no row has %q in its name", c.rows)
@@ -100,7 +131,7 @@ func compare(ctx context.Context, c config) error {
 			return err
 		}
 	}
-	results.print(os.Stdout, c)
+	results.print(w, c)
 	return nil
 }
 
@@ -141,12 +172,15 @@ func oneGroup(ctx context.Context, c config, base string, run int, rows []row, s
 	for _, r := range rows {
 		for i := range servers {
 			name := servers[(i+run)%len(servers)]
+			if name == beside && r.group() == "reads" {
+				continue // as nbdkit
+			}
 			v, err := measure(ctx, r, procs[name], c)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", name, r.name(), err)
 			}
 			res.add(r, name, v)
-			fmt.Fprintf(os.Stderr, "run %d/%d  %-40s %-9s %10.0f %-5s %7.1f µs\n", run+1, c.runs, r.name(), name, v.rate, r.unit(), v.cpu)
+			fmt.Fprintf(os.Stderr, "run %d/%d  %-40s %-9s %10.0f %-5s %7.1f µs %7.1f µs with client\n", run+1, c.runs, r.name(), name, v.rate, r.unit(), v.cpu, v.all)
 		}
 	}
 	return nil

@@ -25,6 +25,44 @@ import (
 type process struct {
 	cmd *exec.Cmd
 	uri string
+	dir string
+}
+
+// qcow2Name is the overlay of qemu-nbd in its folder. One that is there already
+// is served as it is.
+const qcow2Name = "overlay.qcow2"
+
+// inMemory returns c with a folder on a file system in memory, where there is one:
+// for overlays that only have to be there, and whose making would wait for the
+// disk all the time. done removes it.
+func inMemory(c config) (_ config, done func(), err error) {
+	dir, err := os.MkdirTemp("/dev/shm", "snapview-bench-nbd-")
+	if err != nil {
+		dir, err = os.MkdirTemp(c.dir, "memory-")
+	}
+	c.dir = dir
+	return c, func() { os.RemoveAll(dir) }, err
+}
+
+// withServer makes a folder, has prepare (unless it is nil) put an overlay there,
+// and calls use while the server runs.
+func withServer(ctx context.Context, c config, name, base string, prepare func(dir string) error, use func(*process) error) (err error) {
+	dir, err := os.MkdirTemp(c.dir, "server-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if prepare != nil {
+		if err := prepare(dir); err != nil {
+			return err
+		}
+	}
+	p, err := startServer(ctx, name, dir, base, 0, c)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	return use(p)
 }
 
 // startServer starts one with an overlay in dir and waits for its socket.
@@ -50,8 +88,10 @@ func startServer(ctx context.Context, name, dir, base string, run int, c config)
 	case "nbdkit-4k": // blocks as small as snapview's
 		args = []string{"nbdkit", "-f", "-U", sock, "--filter=cow", "file", base, "cow-block-size=4096"}
 	case "qemu-nbd":
-		overlay := filepath.Join(dir, "overlay.qcow2")
-		if out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay).CombinedOutput(); err != nil {
+		overlay := filepath.Join(dir, qcow2Name)
+		if _, err := os.Stat(overlay); err == nil {
+			// a chain
+		} else if out, err := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("qemu-img: %w: %s", err, out)
 		}
 		args = []string{"qemu-nbd", "-f", "qcow2", "-t", "-e", "8", "-k", sock, overlay}
@@ -65,7 +105,7 @@ func startServer(ctx context.Context, name, dir, base string, run int, c config)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, uri: "nbd+unix:///?socket=" + sock}
+	p := &process{cmd: cmd, uri: "nbd+unix:///?socket=" + sock, dir: dir}
 	for range 600 {
 		nc, err := net.Dial("unix", sock)
 		if err == nil {
@@ -160,14 +200,33 @@ func runServer(ctx context.Context, sock string, c config) error {
 	return srv.Shutdown(context.Background())
 }
 
-// overlayOver makes an empty overlay in dir.
+// benchRef names the overlay in a store.
+const benchRef = "bench"
+
+// overlayOver resumes the overlay in dir, or makes an empty one.
 func overlayOver(base *os.File, size int64, dir string) (block.Device, error) {
-	id := cow.BaseID{1}
-	store, err := cow.CreateStore(filepath.Join(dir, "layers"), cow.StoreOptions{BaseID: id, VirtualSize: size})
+	if _, err := os.Stat(filepath.Join(dir, "layers")); err == nil {
+		return resumeOverlay(base, size, dir)
+	}
+	return newOverlay(base, size, dir, cow.Options{})
+}
+
+var benchBase = cow.BaseID{1}
+
+func newOverlay(base *os.File, size int64, dir string, o cow.Options) (*cow.Overlay, error) {
+	store, err := cow.CreateStore(filepath.Join(dir, "layers"), cow.StoreOptions{BaseID: benchBase, VirtualSize: size})
 	if err != nil {
 		return nil, err
 	}
-	return store.NewTop(cow.LayerID{}, cow.Base{Reader: fileReader{base, size}, ID: id}, cow.Options{})
+	return store.NewTop(cow.LayerID{}, cow.Base{Reader: fileReader{base, size}, ID: benchBase}, o)
+}
+
+func resumeOverlay(base *os.File, size int64, dir string) (*cow.Overlay, error) {
+	store, err := cow.OpenStore(filepath.Join(dir, "layers"))
+	if err != nil {
+		return nil, err
+	}
+	return store.Resume(benchRef, cow.Base{Reader: fileReader{base, size}, ID: benchBase}, cow.Options{Ref: benchRef})
 }
 
 // copyOf serves a writable copy: the server's speed without an overlay's.
