@@ -398,7 +398,7 @@ func TestAttach_FioVerify(t *testing.T) {
 	a := mounted(t, disk, nil)
 	cmd := exec.Command("fio", "--name=v", "--directory="+a.MountPoint(), "--rw=randwrite", "--bsrange=512-64k",
 		"--bs_unaligned", "--size=24m", "--numjobs=2", "--ioengine=psync", "--fallocate=none", "--verify=crc32c",
-		"--do_verify=1", "--verify_fatal=1", "--randseed=7")
+		"--do_verify=1", "--verify_fatal=1", "--verify_state_save=0", "--randseed=7")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("fio: %v\n%s", err, out)
 	}
