@@ -89,7 +89,7 @@ func measure(ctx context.Context, r row, p *process, c config) (value, error) {
 		fmt.Sprintf("--numjobs=%d", r.conns), "--thread", "--group_reporting",
 		fmt.Sprintf("--size=%d", part), fmt.Sprintf("--offset_increment=%d", part),
 		"--time_based", fmt.Sprintf("--runtime=%dms", c.runtime.Milliseconds()),
-		"--randrepeat=0", "--output-format=json",
+		"--randrepeat=0", "--norandommap", "--output-format=json",
 	}
 	before, err := p.cpuTime()
 	if err != nil {
