@@ -23,7 +23,7 @@ import (
 // PostgreSQL itself stores them. A file that breaks off has no footer: readers
 // refuse it.
 type parquetWriter struct {
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	columns []parquetColumn
 	rows    []parquet.Row
 	bytes   int // in the open row group, about
@@ -61,7 +61,7 @@ func newParquetWriter(w *bufio.Writer, columns []resultColumn) *parquetWriter {
 		root.Group[name] = col.node
 		root.fields = append(root.fields, orderedField{col.node, name})
 	}
-	p.w = parquet.NewWriter(w, parquet.NewSchema("result", root),
+	p.w = parquet.NewGenericWriter[any](w, parquet.NewSchema("result", root),
 		parquet.Compression(&parquet.Zstd), parquet.CreatedBy("snapview", "", ""), parquet.MaxRowsPerRowGroup(groupRows))
 	return p
 }
