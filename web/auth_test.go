@@ -205,7 +205,7 @@ func TestGuard_Headers(t *testing.T) {
 	for _, path := range []string{"/api/v1/none", "/api/v2/sessions", "/api/"} {
 		wantProblem(t, e.raw(e.client, "GET", path, nil, nil), 404, "not-found")
 	}
-	wantProblem(t, e.raw(e.client, "POST", "/api/v1/sessions", map[string]string{"X-Snapview": "1"}, nil), 405, "method-not-allowed")
+	wantProblem(t, e.raw(e.client, "POST", "/api/v1/version", map[string]string{"X-Snapview": "1"}, nil), 405, "method-not-allowed")
 }
 
 func TestControlSocket_ServesTheAPIWithoutACookie(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 func TestWrongCommandLinesAreToldApart(t *testing.T) {
 	state := stateDir(t)
 	for _, args := range [][]string{
-		{"open"}, {"open", "a", "b"}, {"nonsense"}, {"open", "x", "--no-such-flag"}, {"open", "x", "--max-overlay", "much"},
+		{"open"}, {"inspect", "a", "b"}, {"nonsense"}, {"open", "x", "--no-such-flag"}, {"open", "x", "--max-overlay", "much"},
 		{"query", "x", "select 1", "--format", "pdf"}, {"growth", "--by", "colour"}, {"open", "x", "--tablespace", "1"},
 	} {
 		_, errs, code := snapview(t, state, args...)
