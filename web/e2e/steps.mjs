@@ -182,6 +182,66 @@ export const steps = [
     },
   },
   {
+    name: 'functions, types, extensions and roles have a list and a definition each',
+    async run(page, world) {
+      const url = `${world.base}/db/${encodeURIComponent(world.db)}`;
+      const db = `${world.root}/databases/${encodeURIComponent(world.db)}`;
+      await page.goto(url);
+      const kinds = page.getByRole('navigation', { name: 'What the database holds' });
+      for (const [kind, name] of [['function', 'Functions'], ['type', 'Types'], ['extension', 'Extensions'], ['role', 'Roles']]) {
+        const own = (await world.get(`${db}/objects?kind=${kind}`)).items;
+        await kinds.getByRole('link', { name }).click();
+        await page.waitForURL((u) => u.searchParams.get('kind') === kind);
+        const list = page.getByRole('region', { name });
+        if (!own.length) {
+          await list.getByRole('link', { name: "Look among the system's own" }).click();
+          await page.waitForURL(/system=1/);
+          await list.getByRole('row').nth(1).waitFor();
+          continue;
+        }
+        await until('all of them', async () => (await list.getByRole('row').count()) === Math.min(own.length, 300) + 1);
+        const one = own[0];
+        await page.getByRole('searchbox', { name: 'Find by name' }).fill(one.name);
+        await page.waitForURL((u) => u.searchParams.get('q') === one.name);
+        await list.getByRole('link', { name: text(one.name) }).first().click();
+        const dialog = page.getByRole('dialog');
+        await page.waitForURL(/oid=/);
+        await page.reload(); // every state is an address
+        const { definition } = await world.get(`${db}/objects/${kind}/${new URL(page.url()).searchParams.get('oid')}`);
+        if (definition) {
+          assert.equal(await dialog.locator('pre').innerText(), definition);
+          await dialog.getByRole('button', { name: 'Copy the definition' }).click();
+          assert.equal(await page.evaluate(() => navigator.clipboard.readText()), definition);
+        } else await dialog.getByText('There is no statement').waitFor();
+        await page.keyboard.press('Escape');
+        await page.waitForURL((u) => !u.searchParams.has('oid'));
+      }
+      await page.getByLabel("With the system's own").check();
+      await page.waitForURL(/system=1/);
+      await page.goto(`${url}?kind=function&q=no+such+function+anywhere`);
+      await page.getByRole('heading', { name: 'Nothing is called like that' }).waitFor();
+    },
+  },
+  {
+    name: 'large objects are listed and downloaded, the database is dumped',
+    async run(page, world) {
+      const url = `${world.base}/db/${encodeURIComponent(world.db)}`;
+      const { items } = await world.get(`${world.root}/databases/${encodeURIComponent(world.db)}/large-objects`);
+      await page.goto(`${url}?kind=large-object`);
+      const [one] = items;
+      if (one) {
+        const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: `Download large object ${one.oid}`, exact: true }).click()]);
+        assert.equal(readFileSync(await download.path()).length, one.bytes);
+      } else await page.getByRole('heading', { name: 'No large objects' }).waitFor();
+      await page.getByRole('button', { name: 'Dump database…' }).click();
+      const dialog = page.getByRole('dialog', { name: `Dump database ${world.db}` });
+      await dialog.getByLabel('The definition alone').check();
+      const [dump] = await Promise.all([page.waitForEvent('download'), dialog.getByRole('button', { name: 'Download' }).click()]);
+      assert.match(readFileSync(await dump.path(), 'utf8'), /CREATE TABLE[\s\S]*dump complete/);
+      await dialog.waitFor({ state: 'hidden' });
+    },
+  },
+  {
     name: 'a query typed in runs with Ctrl+Enter',
     async run(page, world) {
       await page.goto(world.base + '/sql');
@@ -468,6 +528,10 @@ export const steps = [
       const views = [
         ['home', world.base, () => page.getByRole('heading', { name: 'Changed in the overlay' }).waitFor()],
         ['database', `${world.base}/db/${encodeURIComponent(world.db)}`, () => page.getByRole('table').first().waitFor()],
+        ['functions', `${world.base}/db/${encodeURIComponent(world.db)}?kind=function&system=1`, async () => { await page.getByRole('table').getByRole('link').first().click(); await page.getByRole('dialog').locator('pre').waitFor(); }],
+        ['list of types', `${world.base}/db/${encodeURIComponent(world.db)}?kind=type&system=1`, () => page.getByRole('table').waitFor()],
+        ['large objects', `${world.base}/db/${encodeURIComponent(world.db)}?kind=large-object`, () => page.getByRole('table').or(page.getByRole('heading', { name: 'No large objects' })).waitFor()],
+        ['dump', `${world.base}/db/${encodeURIComponent(world.db)}?ask=dump`, () => page.getByRole('dialog').waitFor()],
         ['rows', world.tableURL(t), async () => { await page.getByRole('gridcell').first().waitFor(); await page.getByRole('gridcell').first().dblclick(); await page.getByRole('complementary').waitFor(); }],
         ['columns', world.tableURL(t, '?tab=columns'), () => page.getByRole('tabpanel').getByRole('table').waitFor()],
         ['definition', world.tableURL(t, '?tab=ddl'), () => page.getByText(/create table/i).first().waitFor()],
@@ -481,7 +545,7 @@ export const steps = [
         ['layers', `${world.base}/layers?layer=${last}`, () => page.getByText('Lies over').waitFor()],
         ...(scheme === 'light' ? ['checkpoint', 'fork', 'export', 'merge', 'discard'] : ['merge']).map((ask) => [`layers, ${ask}`, `${world.base}/layers?layer=${last}&ask=${ask}`, () => page.getByRole('dialog').getByRole('button').first().waitFor()]),
         ['end', world.base + '/end', async () => { await page.getByRole('button', { name: 'End the session…' }).click(); await page.getByRole('dialog').waitFor(); }],
-        ['sessions', world.origin + '/?all', () => page.getByRole('heading', { name: 'Sessions' }).waitFor()],
+        ['sessions', world.origin + '/?all', () => page.getByRole('heading', { level: 1, name: /Sessions|Backups/ }).waitFor()],
       ];
       for (const [name, url, ready] of views) {
         await page.goto(url);

@@ -6,6 +6,8 @@ const routes: Route[] = [
   { view: 'sessions', q: '15 full', open: '/backups/a&b#main/2026?=' },
   { view: 'home', session: 'a1' },
   { view: 'database', session: 'a1', db: 'shop', schema: 'public', q: 'ord' },
+  { view: 'database', session: 'a1', db: 'shop', kind: 'function', q: 'vat', system: true, oid: 4_294_967_295 },
+  { view: 'database', session: 'a1', db: 'shop', kind: 'large-object', ask: 'dump' },
   { view: 'table', session: 'a1', db: 'my db/2', schema: 'Sch"ema', table: 'ta.ble?#%', tab: 'rows', filters: [], orders: [] },
   {
     view: 'table',
@@ -40,5 +42,7 @@ it.each(['/x', '/s', '/s/a/nothing', '/s/a/db', '/s/a/db/b/t/public', '/s/a/db/b
 
 it('ignores what it cannot read', () => {
   expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz')).toMatchObject({ tab: 'rows', filters: [], orders: [] });
+  expect(parse('/s/a/db/b', '?kind=spell&system=2&oid=-1&ask=more')).toEqual({ view: 'database', session: 'a', db: 'b' });
+  expect(parse('/s/a/db/b', '?oid=4294967296')).toEqual({ view: 'database', session: 'a', db: 'b' });
   expect(parse('/s/%E0%A4%A/sql')).toMatchObject({ view: 'sql', session: '%E0%A4%A' });
 });

@@ -19,6 +19,11 @@ export interface Order {
 export type TableTab = 'rows' | 'columns' | 'indexes' | 'constraints' | 'ddl';
 export const tableTabs: TableTab[] = ['rows', 'columns', 'indexes', 'constraints', 'ddl'];
 
+/** What a database holds besides relations, by the names that the API has for it. */
+export const objectKinds = ['function', 'type', 'extension', 'role', 'tablespace'] as const;
+export type ObjectKind = (typeof objectKinds)[number];
+export const databaseKinds = [...objectKinds, 'large-object'] as const;
+
 /** What the page of the layers asks about, in a dialog. */
 export const layerAsks = ['checkpoint', 'fork', 'export', 'merge', 'discard'] as const;
 export type LayerAsk = (typeof layerAsks)[number];
@@ -26,7 +31,20 @@ export type LayerAsk = (typeof layerAsks)[number];
 export type Route =
   | { view: 'sessions'; q?: string; open?: string }
   | { view: 'home'; session: string }
-  | { view: 'database'; session: string; db: string; schema?: string; q?: string }
+  | {
+      view: 'database';
+      session: string;
+      db: string;
+      /** Without one, relations. */
+      kind?: (typeof databaseKinds)[number];
+      schema?: string;
+      q?: string;
+      /** The system's own objects too. */
+      system?: true;
+      /** OID of the object whose definition is shown. */
+      oid?: number;
+      ask?: 'dump';
+    }
   | {
       view: 'table';
       session: string;
@@ -60,7 +78,18 @@ export function parse(path: string, search = '', hash = ''): Route {
       return { view: 'home', session };
     case 'db':
       if (!db) break;
-      if (t === undefined) return clean({ view: 'database', session, db, schema: query.get('schema') ?? undefined, q: query.get('q') ?? undefined });
+      if (t === undefined)
+        return clean({
+          view: 'database',
+          session,
+          db,
+          kind: databaseKinds.find((kind) => kind === query.get('kind')),
+          schema: query.get('schema') ?? undefined,
+          q: query.get('q') ?? undefined,
+          system: query.get('system') === '1' || undefined,
+          oid: parseOID(query.get('oid')),
+          ask: query.get('ask') === 'dump' ? 'dump' : undefined,
+        });
       if (t !== 't' || schema === undefined || table === undefined || parts.length > 7) break;
       return clean({
         view: 'table',
@@ -110,8 +139,12 @@ export function href(route: Route): string {
       break;
     case 'database':
       path = `/s/${e(route.session)}/db/${e(route.db)}`;
+      put('kind', route.kind);
       put('schema', route.schema);
       put('q', route.q);
+      put('system', route.system && '1');
+      put('oid', route.oid?.toString());
+      put('ask', route.ask);
       break;
     case 'table':
       path = `/s/${e(route.session)}/db/${e(route.db)}/t/${e(route.schema)}/${e(route.table)}`;
@@ -163,6 +196,11 @@ export function parseOrder(text: string): Order | undefined {
 
 export function formatOrder(o: Order): string {
   return `${o.column}.${o.desc ? 'desc' : 'asc'}`;
+}
+
+function parseOID(text: string | null): number | undefined {
+  const oid = Number(text);
+  return Number.isInteger(oid) && oid > 0 && oid < 2 ** 32 ? oid : undefined;
 }
 
 function decode(part: string): string {

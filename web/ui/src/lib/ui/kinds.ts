@@ -7,6 +7,7 @@ import Globe from '@lucide/svelte/icons/globe';
 import Camera from '@lucide/svelte/icons/scan-eye';
 import Rows from '@lucide/svelte/icons/rows-3';
 import type { RelationKind } from '$lib/api/client';
+import type { databaseKinds } from '$lib/route';
 
 export const kindName: Record<RelationKind, string> = {
   table: 'Table',
@@ -27,3 +28,13 @@ export const kindIcon = {
   'foreign-table': Globe,
   sequence: ListOrdered,
 } satisfies Record<RelationKind, unknown>;
+
+/** Objects that are no relations, many of a kind at a time. */
+export const objectNames: Record<(typeof databaseKinds)[number], string> = {
+  function: 'Functions',
+  type: 'Types',
+  extension: 'Extensions',
+  role: 'Roles',
+  tablespace: 'Tablespaces',
+  'large-object': 'Large objects',
+};
