@@ -40,6 +40,10 @@ type Place struct {
 
 	// Counter is what the store's objects count their reads in.
 	Counter *snapshot.Counter
+
+	// Amend, if not nil, adds what the store knows of the backup to the draft
+	// before it is identified.
+	Amend func(*snapshot.Draft) error
 }
 
 // Open opens the compressed tar, or the folder of tars of which some are
@@ -113,7 +117,10 @@ func build(ctx context.Context, d *snapshot.Draft, p Place, pool *hostdir.Pool, 
 	default:
 		d.Kind = snapshot.KindTar
 	}
-	return tarset.Build(ctx, d, set, pool, opts)
+	if err := tarset.Build(ctx, d, set, pool, opts); err != nil || p.Amend == nil {
+		return err
+	}
+	return p.Amend(d)
 }
 
 // file opens one tar, compressed or not.

@@ -12,6 +12,22 @@ import (
 // Head returns the first bytes of what a file holds, at most n, decompressed
 // if they are compressed. Nothing is kept.
 func Head(f io.Reader, n int) ([]byte, error) {
+	r, err := Stream(f)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	head := make([]byte, n)
+	k, err := io.ReadFull(r, head)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = nil // shorter, or cut short: what there is
+	}
+	return head[:k], err
+}
+
+// Stream returns what a file holds from its beginning to its end, decompressed
+// if it is compressed. Closing it leaves the file open.
+func Stream(f io.Reader) (io.ReadCloser, error) {
 	start := make([]byte, 16)
 	k, err := io.ReadFull(f, start)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -19,19 +35,9 @@ func Head(f io.Reader, n int) ([]byte, error) {
 	}
 	r := io.MultiReader(bytes.NewReader(start[:k]), f)
 	if c := find(start[:k]); c != nil {
-		d, err := c.stream(r)
-		if err != nil {
-			return nil, err
-		}
-		defer d.Close()
-		r = d
+		return c.stream(r)
 	}
-	head := make([]byte, n)
-	k, err = io.ReadFull(r, head)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		err = nil // shorter, or cut short: what there is
-	}
-	return head[:k], err
+	return io.NopCloser(r), nil
 }
 
 // stream decompresses forwards, for codecs with spans too.

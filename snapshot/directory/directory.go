@@ -38,6 +38,13 @@ type opener struct {
 // Open opens the data directory at ref. Its error is of class ErrNotABackup if
 // ref is not a directory with PG_VERSION in it.
 func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	return OpenAmended(ctx, ref, opts, nil)
+}
+
+// OpenAmended is Open for a store that knows more of the backup than its files
+// do: amend, if not nil, may add to the draft before it is identified. When it
+// fails, what it added to Draft.Closers is closed.
+func OpenAmended(ctx context.Context, ref string, opts snapshot.Options, amend func(*snapshot.Draft) error) (*snapshot.Snapshot, error) {
 	dir, err := filepath.EvalSymlinks(filepath.Join(ref, opts.Root))
 	if err != nil {
 		return nil, err
@@ -65,6 +72,15 @@ func Open(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Sna
 	if opts.WALDir != "" {
 		if d.WAL, err = hostdir.WAL(o.pool, opts.WALDir); err != nil {
 			return nil, errors.Join(fmt.Errorf("WAL directory: %w", err), o.pool.Close())
+		}
+	}
+	if amend != nil {
+		if err := amend(&d); err != nil {
+			errs := []error{fmt.Errorf("%s: %w", ref, err)}
+			for _, c := range slices.Backward(d.Closers) {
+				errs = append(errs, c.Close())
+			}
+			return nil, errors.Join(errs...)
 		}
 	}
 	return snapshot.Identify(ctx, d, opts)

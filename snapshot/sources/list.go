@@ -38,7 +38,7 @@ const (
 )
 
 // List returns the snapshots at ref and below it, the newest first: of a store
-// with several (Kloset, pgBackRest), of a folder tree with backups in it.
+// with several (Kloset, pgBackRest, Barman), of a folder tree with backups in it.
 //
 // A backup's own data is not looked into for others, and none is opened in a
 // way that costs a pass over it: of a compressed tar only what lies beside it

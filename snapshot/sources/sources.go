@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/barman"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/directory"
 	"github.com/snapview/snapview/snapshot/diskimage"
@@ -139,6 +140,9 @@ func openDir(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.
 	if root, selected, ok := pgBackRestAt(ref); ok && opts.Root == "" {
 		return openPgBackRest(ctx, root, selected, opts)
 	}
+	if p, ok := barman.At(ref); ok && opts.Root == "" {
+		return barman.Open(ctx, p, opts)
+	}
 	s, err := openPlain(ctx, ref, opts)
 	if err != nil {
 		return nil, err
@@ -203,9 +207,9 @@ func storeKind(ref string, list []os.DirEntry) string {
 	case names["basebackups_005"]:
 		return "a WAL-G store" + later
 	case names["base"] && names["wals"]:
-		return "a Barman server's folder: open one of its backups, base/ID/data"
+		return "a Barman server's folder without a readable list of backups (base/ID/backup.info, meta/ID-backup.info)"
 	case names["data"] && names["backup.info"]:
-		return "a Barman backup: open its folder data"
+		return "what is left of a Barman backup: its backup.info cannot be read; open its folder data and name the WAL with --wal-dir"
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/barman"
 	"github.com/snapview/snapview/snapshot/kloset"
 	"github.com/snapview/snapview/snapshot/tarball"
 	"github.com/snapview/snapview/snapshot/tarindex"
@@ -46,6 +47,7 @@ var (
 	folderStores = []folderStore{
 		{func(dir string, _ []os.DirEntry) bool { return isKloset(dir) }, listKloset},
 		{func(dir string, _ []os.DirEntry) bool { _, _, ok := pgBackRestAt(dir); return ok }, listPgBackRest},
+		{func(dir string, _ []os.DirEntry) bool { _, ok := barman.At(dir); return ok }, listBarman},
 	}
 	fileStores = []fileStore{
 		{func(_ string, head []byte) bool { return kloset.IsPtar(head) }, listKloset},
