@@ -312,6 +312,10 @@ func TestCatalogue(t *testing.T) {
 	if _, err := open(t, s.dir, "20"); !errors.Is(err, snapshot.ErrNotABackup) {
 		t.Errorf("two begin so: %v", err)
 	}
+	s.edit(t, s.copied, "status=DONE", "parent_backup_id="+s.streamed+"\nstatus=DONE")
+	if _, err := open(t, s.dir, s.copied); !errors.Is(err, snapshot.ErrUnsupported) || !strings.Contains(err.Error(), s.streamed) {
+		t.Errorf("an incremental backup: %v", err)
+	}
 	s.edit(t, s.copied, "status=DONE", "status=FAILED")
 	s.edit(t, s.copied, "error=None", "error=failure of rsync")
 	chosen(s.dir, "latest", s.streamed)

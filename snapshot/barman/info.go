@@ -64,6 +64,8 @@ func (i *info) problem() string {
 		return fmt.Sprintf("its data is kept as snapshots of a cloud's disks (mode %.40s), not here", i.mode)
 	case i.encrypted:
 		return fmt.Sprintf("its files are encrypted (%.40s): decrypt them first", i.encryption)
+	case i.parent != "":
+		return fmt.Sprintf("an incremental backup on %.40s: this build takes no chains from Barman's catalogue", i.parent)
 	}
 	return ""
 }

@@ -44,11 +44,12 @@ func TestParseInfo(t *testing.T) {
 		t.Errorf("tablespaces: %v", i.tablespaces)
 	}
 	for old, problem := range map[string]string{
-		"status=FAILED\nerror=disk full": "disk full",
-		"status=WAITING_FOR_WALS":        "",
-		"status=STARTED":                 "STARTED",
-		"status=DONE\nsnapshots_info={}": "cloud",
-		"status=DONE\nencryption=gpg":    "encrypted",
+		"status=FAILED\nerror=disk full":                "disk full",
+		"status=WAITING_FOR_WALS":                       "",
+		"status=STARTED":                                "STARTED",
+		"status=DONE\nsnapshots_info={}":                "cloud",
+		"status=DONE\nencryption=gpg":                   "encrypted",
+		"status=DONE\nparent_backup_id=20261120T163754": "on 20261120T163754",
 	} {
 		i, err := parseInfo([]byte(strings.Replace(sample, "status=DONE", old, 1)))
 		if err != nil || !strings.Contains(i.problem(), problem) || (i.problem() == "") != (problem == "") {

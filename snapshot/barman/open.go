@@ -72,13 +72,10 @@ func (o *opener) usable(list []backup) error {
 	switch why := o.backup.problem(); {
 	case o.backup.err != nil:
 		return o.backup.err
-	case why != "" && (m.elsewhere || m.encrypted):
+	case why != "" && m.finished() && (m.elsewhere || m.encrypted || m.parent != ""):
 		return snapshot.Errorf(snapshot.ErrUnsupported, "%s", why)
 	case why != "":
 		return snapshot.Errorf(snapshot.ErrDamaged, "%s", why)
-	case m.parent != "":
-		return snapshot.Errorf(snapshot.ErrUnsupported,
-			"an incremental backup on %.40s: this build takes no chains from Barman's catalogue; name the folders data of the chain's backups together", m.parent)
 	}
 	o.note(snapshot.OK, "%s: backup %s of PostgreSQL %d, mode %s, ended at %s", infoName, o.backup.id, m.major(), m.mode, m.endLSN)
 	if m.status == statusWaiting {
