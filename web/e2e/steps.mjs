@@ -139,6 +139,41 @@ export const steps = [
     },
   },
   {
+    name: 'the most frequent values of a column become its filter',
+    async run(page, world) {
+      const t = world.table;
+      const facets = (number, exact) => world.get(`${world.root}/databases/${encodeURIComponent(world.db)}/relations/${t.oid}/facets?column=${number}&exact=${exact}`);
+      // A column with few values, if there is one; those of a key are all alike.
+      let column;
+      for (const c of t.columns.slice(0, 40)) {
+        const known = await facets(c.number, false);
+        if (known.items.length && known.items.length <= 10 && known.items[0].value !== null) column ??= c;
+      }
+      column ??= t.columns.find((c) => c.key);
+      await page.goto(world.tableURL(t));
+      await page.getByRole('gridcell').first().waitFor();
+      await page.getByLabel('Add a filter on').selectOption(String(column.number));
+      const list = page.getByRole('region', { name: 'Most frequent values' });
+      await list.getByText(/statistics/).waitFor();
+      await list.getByRole('button', { name: 'Count exactly' }).click();
+      await list.getByText('Counted in all rows').waitFor();
+      const counted = (await facets(column.number, true)).items;
+      assert.equal(await list.getByRole('listitem').count(), counted.length);
+      const complaints = [];
+      for (const scheme of ['light', 'dark']) {
+        await theme(page, scheme);
+        complaints.push(...(await axe(page, `facets, ${scheme}`)));
+      }
+      assert.deepEqual(complaints, []);
+      await list.getByRole('listitem').getByRole('button').first().click();
+      await page.waitForURL(/[?&]f=/);
+      const [first] = counted;
+      assert.equal(new URL(page.url()).searchParams.get('f'), first.value === null ? `${column.number}.null` : `${column.number}.eq.${first.value}`);
+      await page.getByRole('button', { name: 'Count matches' }).click();
+      await page.getByText(text(`${first.rows.toLocaleString('en-US')} rows match`)).waitFor();
+    },
+  },
+  {
     name: 'sorting goes by the server',
     async run(page, world) {
       const t = world.table;
