@@ -251,7 +251,11 @@ func TestWAL_MissingOrDamaged(t *testing.T) {
 	must(t, err)
 	flipped := bytes.Clone(stored)
 	flipped[len(flipped)/2] ^= 0x55
-	for what, b := range map[string][]byte{"cut": stored[:len(stored)-9], "flipped": flipped} {
+	var short bytes.Buffer
+	z := gzip.NewWriter(&short)
+	_, err = z.Write(wal[:len(wal)/2])
+	must(t, errors.Join(err, z.Close()))
+	for what, b := range map[string][]byte{"cut": stored[:len(stored)-9], "flipped": flipped, "short": short.Bytes()} {
 		must(t, os.WriteFile(name, b, 0o600))
 		snap := opened(t, s.dir, s.streamed) // the bytes show when they are read
 		if _, err := fs.ReadFile(snap.Tree, "data/pg_wal/"+filepath.Base(name)); !errors.Is(err, snapshot.ErrDamaged) {
