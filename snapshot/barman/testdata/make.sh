@@ -7,7 +7,7 @@
 set -eu
 cd "$1"
 D=$PWD
-bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+bin=$(printf "%s\n" /usr/lib/postgresql/*/bin | tail -n 1)
 export PATH=$bin:$PATH PGHOST=$D PGUSER=postgres LC_ALL=C
 mkdir -p home/pg/incoming ts
 initdb -D data -A trust -U postgres --no-locale -E UTF8 -N --wal-segsize=1 -k >/dev/null
