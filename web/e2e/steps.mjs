@@ -130,7 +130,7 @@ export const steps = [
       await page.getByLabel('Add a filter on').selectOption(String(key.number));
       const dialog = page.getByRole('dialog');
       await dialog.getByLabel('Condition').selectOption('eq');
-      await dialog.getByLabel('Value').fill(String(value));
+      await dialog.getByRole('textbox', { name: 'Value' }).fill(String(value));
       await dialog.getByRole('button', { name: 'Apply' }).click();
       await page.getByRole('button', { name: `Remove the filter on ${key.name}` }).waitFor();
       await until('the filtered rows', async () => (await gridRows(page, label)) < first || first === 1);
