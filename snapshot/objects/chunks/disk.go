@@ -43,10 +43,11 @@ type disk struct {
 	limit  int64
 	notice func(string)
 
-	written  atomic.Int64 // since the directory was last measured
-	measured atomic.Bool  // once by this process
-	evicting sync.Mutex
-	rest     atomic.Int64 // time until which nothing is written, Unix ns
+	written   atomic.Int64 // since the directory was last measured
+	measured  atomic.Bool  // once by this process
+	evicting  sync.Mutex
+	beginning sync.Mutex   // held while a part is made
+	rest      atomic.Int64 // time until which nothing is written, Unix ns
 }
 
 type version = [sha256.Size]byte
@@ -166,20 +167,8 @@ func (d *disk) writePart(v version, part, first int64, chunks [][]byte) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	head := header(v, part)
-	have := make([]byte, len(head))
-	if _, err := f.ReadAt(have, 0); err != nil || !bytes.Equal(have, head) {
-		// New, or not ours: what is in it does not count. Another process
-		// that makes it now writes the same.
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(head, 0); err != nil {
-			return err
-		}
-		if err := f.Truncate(dataAt); err != nil {
-			return err
-		}
+	if err := d.begin(f, header(v, part)); err != nil {
+		return err
 	}
 	marks := make([]byte, 0, 8*len(chunks))
 	at := first % perPart
@@ -191,4 +180,24 @@ func (d *disk) writePart(v version, part, first int64, chunks [][]byte) (err err
 	}
 	_, err = f.WriteAt(marks, tableAt+8*at)
 	return err
+}
+
+// begin makes a file that is new, or not ours, an empty part. Two writers of one
+// process must not both do it: the later one would wipe what the other has
+// written since. With another process that may happen; what is lost is fetched
+// again.
+func (d *disk) begin(f *os.File, head []byte) error {
+	d.beginning.Lock()
+	defer d.beginning.Unlock()
+	have := make([]byte, len(head))
+	if _, err := f.ReadAt(have, 0); err == nil && bytes.Equal(have, head) {
+		return nil
+	}
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(head, 0); err != nil {
+		return err
+	}
+	return f.Truncate(dataAt)
 }
