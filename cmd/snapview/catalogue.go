@@ -164,7 +164,7 @@ func (c *catalogue) Open(_ context.Context, o web.OpenOptions) (web.Session, err
 	}
 	c.opening.Lock()
 	defer c.opening.Unlock()
-	if err := c.house.begin(c.limits.Sessions); err != nil {
+	if err := c.house.begin(opts.Writable); err != nil {
 		return nil, err
 	}
 	v, err := c.house.open(opts, o.Database, o.Owner)
@@ -180,9 +180,6 @@ func (c *catalogue) options(o web.OpenOptions) (session.Options, error) {
 	opts.Ref, opts.Name = o.Reference, o.Name
 	invalid := func(format string, args ...any) (session.Options, error) {
 		return opts, fmt.Errorf("%w: "+format, append([]any{web.ErrInvalid}, args...)...)
-	}
-	if o.Writable && !c.limits.Writable {
-		return invalid("scratch servers are not allowed here (snapview serve --allow-writable)")
 	}
 	opts.Writable = o.Writable
 	if o.AssumeCrashConsistent {

@@ -19,6 +19,9 @@ type house struct {
 	app   *app
 	ctx   context.Context // of the command
 	pages *pages
+	// limits hold for sessions that are opened through the page, forks among
+	// them; nil where none is.
+	limits *web.OpenLimits
 
 	mu     sync.Mutex
 	views  []*sessionView
@@ -79,15 +82,22 @@ func (h *house) all() []*sessionView {
 // errClosingDown is for those who come too late.
 var errClosingDown = fmt.Errorf("%w: snapview is closing down", web.ErrConflict)
 
-// begin lets a session be made, unless the house closes or has most of them
-// (0: no limit). A call of starts.Done must follow.
-func (h *house) begin(most int) error {
+// begin lets a session be made, unless the house closes, has as many as it may,
+// or may have none that is written to. A call of starts.Done must follow.
+func (h *house) begin(writable bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return errClosingDown
 	}
-	if n := h.living(); most > 0 && n >= most {
+	if h.limits == nil {
+		h.starts.Add(1)
+		return nil
+	}
+	if writable && !h.limits.Writable {
+		return fmt.Errorf("%w: scratch servers are not allowed here (snapview serve --allow-writable)", web.ErrInvalid)
+	}
+	if n := h.living(); h.limits.Sessions > 0 && n >= h.limits.Sessions {
 		return fmt.Errorf("%w: %d sessions are open, which is as many as are allowed: close one", web.ErrConflict, n)
 	}
 	h.starts.Add(1)
@@ -149,7 +159,7 @@ func (h *house) open(o session.Options, database, owner string) (*sessionView, e
 
 // fork makes a fork of a session and begins to start it.
 func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOptions) (*sessionView, error) {
-	if err := h.begin(0); err != nil {
+	if err := h.begin(o.Writable); err != nil {
 		return nil, err
 	}
 	s, err := parent.Session.Fork(ctx, o)

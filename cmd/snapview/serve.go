@@ -92,6 +92,7 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 		Sessions: s.sessions, MaxOverlayBytes: opts.MaxOverlay, Writable: s.writable,
 		MaxTTL: int64(s.maxTTL / time.Second), DefaultTTL: int64(f.ttl / time.Second),
 	}
+	h.limits = &limits
 	catalogue := newCatalogue(h, s.stores, s.depth, opts, limits)
 	team, err := s.team.open(func(err error) { fmt.Fprintf(a.err, "! %v\n", err) })
 	if err != nil {

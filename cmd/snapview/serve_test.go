@@ -155,6 +155,9 @@ func TestServeOpensWhatItsStoresHold(t *testing.T) {
 	if info.Name != "look" || info.Stats.LimitBytes != 1<<30 || info.ExpiresAt == nil {
 		t.Errorf("%+v", info)
 	}
+	// The limits hold for forks as well.
+	b.call("POST", "/sessions/"+opened.ID+"/forks", map[string]any{"writable": true}, 400, nil)
+	b.call("POST", "/sessions/"+opened.ID+"/forks", map[string]any{}, 409, nil)
 	var databases struct{ Items []struct{ Name string } }
 	b.call("GET", "/sessions/"+opened.ID+"/databases", nil, 200, &databases)
 	if len(databases.Items) == 0 {
