@@ -65,90 +65,171 @@ func (r *exportRequest) check() error {
 	case r.ID != "" && !queryIDForm.MatchString(r.ID):
 		return badRequest("the id may have 1 to 64 letters, digits, - and _")
 	}
-	return r.checkPutBack()
+	return r.checkRows()
 }
 
 func (r *exportRequest) header() bool { return r.Header == nil || *r.Header }
 
-// A plannedExport is an export whose statement is known.
-type plannedExport struct {
-	exportRequest
-	database string
-	sql      string
-	target   string    // quoted; format sql
-	rel      *relation // format sql, when the target is known
-	fileName string
-	putBack  *putBack // format put-back
+// An exportPlan is an export whose statements are known.
+type exportPlan interface {
+	download
+	file() *exportFile
+
+	// open goes through the gate with what the file begins with, so that what
+	// is wrong with it can still be a problem.
+	open(ctx context.Context, s *Server, session Session) (openExport, error)
 }
 
-// planExport turns a request into a statement.
-func (s *Server) planExport(ctx context.Context, session Session, database string, req exportRequest) (*plannedExport, error) {
+// An openExport is an export that the gate has let through. It holds a
+// connection until it is closed.
+type openExport interface {
+	write(ctx context.Context, run *running, out *bufio.Writer) error
+	close()
+}
+
+// An exportFile is what every export has.
+type exportFile struct {
+	exportRequest
+	database  string
+	name      string
+	statement string    // what the list of running statements shows
+	target    string    // of INSERTs, quoted
+	rel       *relation // when it is known
+}
+
+func (p *exportFile) file() *exportFile { return p }
+
+// planExport turns a request into statements.
+func (s *Server) planExport(ctx context.Context, session Session, database string, req exportRequest) (plan exportPlan, err error) {
 	if err := req.check(); err != nil {
 		return nil, err
 	}
-	p := &plannedExport{exportRequest: req, database: database, sql: req.SQL, fileName: req.FileName}
+	f := exportFile{exportRequest: req, database: database, statement: req.SQL}
 	if req.Target != "" {
-		p.target = quoteTarget(req.Target)
+		f.target = quoteTarget(req.Target)
 	}
 	if req.Relation != 0 {
 		pool, err := s.pools.get(session, database)
 		if err != nil {
 			return nil, err
 		}
-		rel, err := loadRelation(ctx, pool, req.Relation)
-		if err != nil {
-			return nil, err
-		}
-		if err := p.fromRelation(rel); err != nil {
+		if f.rel, err = loadRelation(ctx, pool, req.Relation); err != nil {
 			return nil, err
 		}
 	}
 	if req.Format == putBackFormat {
-		if err := s.planPutBack(ctx, session, p); err != nil {
-			return nil, err
-		}
-		p.sql = p.putBack.tables[len(p.putBack.tables)-1].sql
+		plan, err = s.planPutBack(ctx, session, f)
+	} else {
+		plan, err = planRows(f)
 	}
-	if p.fileName == "" {
-		p.fileName = database + "-query"
-		if p.rel != nil {
-			p.fileName = p.rel.Schema + "." + p.rel.Name
-		}
+	if err != nil {
+		return nil, err
 	}
-	if ext := exportFormats[req.Format].ext; !strings.HasSuffix(p.fileName, ext) {
-		p.fileName += ext
-	}
-	return p, nil
+	plan.file().setName()
+	return plan, nil
 }
 
-func (p *plannedExport) fromRelation(rel *relation) error {
-	p.rel = rel
-	q := &rowQuery{rel: rel}
+func (p *exportFile) setName() {
+	p.name = p.FileName
+	if p.name == "" {
+		p.name = p.database + "-query"
+		if p.rel != nil {
+			p.name = p.rel.Schema + "." + p.rel.Name
+		}
+	}
+	if ext := exportFormats[p.Format].ext; !strings.HasSuffix(p.name, ext) {
+		p.name += ext
+	}
+}
+
+// A rowsExport is the rows of one statement.
+type rowsExport struct{ exportFile }
+
+func planRows(f exportFile) (*rowsExport, error) {
+	p := &rowsExport{f}
+	if p.rel == nil {
+		return p, nil
+	}
+	return p, p.fromRelation()
+}
+
+func (p *rowsExport) fromRelation() error {
+	q := &rowQuery{rel: p.rel}
 	var err error
-	if q.filters, err = rel.parseFilters(p.Filter); err != nil {
+	if q.order, err = p.rel.parseOrder(p.Order); err != nil {
 		return err
 	}
-	if q.order, err = rel.parseOrder(p.Order); err != nil {
-		return err
-	}
-	where, err := q.conditions()
+	where, err := p.chosen()
 	if err != nil {
 		return err
 	}
 	var list []string
-	for _, c := range rel.Columns {
+	for _, c := range p.rel.Columns {
 		// An INSERT may not give a generated column its value.
 		if p.Format != "sql" || !c.Generated {
 			list = append(list, quoteName(c.Name))
 		}
 	}
+	if len(list) == 0 {
+		return problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" has no columns that can be exported")
+	}
 	order := ""
-	if len(q.order) > 0 {
+	if len(q.order) > 0 || len(p.Keys) > 0 {
+		// Rows chosen one by one come in the table's order, not in that of an index.
+		q.filters = make([]filter, len(p.Keys))
 		order = q.orderClause(q.terms(), "")
 	}
-	p.sql = "SELECT " + strings.Join(list, ", ") + " FROM " + rel.from() + whereClause(where) + order
+	p.statement = "SELECT " + strings.Join(list, ", ") + " FROM " + p.rel.from() + whereClause(where) + order
 	return nil
 }
+
+// chosen are the conditions for the rows that were marked, or that the filter
+// leaves; none for all rows.
+func (p *exportFile) chosen() ([]string, error) {
+	if len(p.Keys) > 0 {
+		where, err := p.rel.keysCondition(p.Keys)
+		return []string{where}, err
+	}
+	q := &rowQuery{rel: p.rel}
+	var err error
+	if q.filters, err = p.rel.parseFilters(p.Filter); err != nil {
+		return nil, err
+	}
+	return q.conditions()
+}
+
+// open implements exportPlan.
+func (p *rowsExport) open(ctx context.Context, s *Server, session Session) (openExport, error) {
+	g, err := s.openGate(ctx, session, p.database, p.statement, nil, nil)
+	if err != nil {
+		return nil, problemOf(err, p.SQL)
+	}
+	columns, err := g.columns(ctx)
+	if err == nil {
+		err = s.findTarget(ctx, session, &p.exportFile, columns)
+	}
+	if err != nil {
+		g.close()
+		return nil, err
+	}
+	return &openRows{g, p, columns}, nil
+}
+
+func (p *rowsExport) send(s *Server, c echo.Context, session Session) error {
+	return s.export(c, session, p)
+}
+
+type openRows struct {
+	g       *gate
+	p       *rowsExport
+	columns []resultColumn
+}
+
+func (o *openRows) write(ctx context.Context, run *running, out *bufio.Writer) error {
+	return streamRows(ctx, o.g, run, newRowWriter(out, &o.p.exportFile, o.columns))
+}
+
+func (o *openRows) close() { o.g.close() }
 
 // quoteTarget quotes "schema.table" or "table". A dot parts the two; a name
 // that holds one itself cannot be a target.
@@ -176,44 +257,34 @@ func (s *Server) runExport(c echo.Context) error {
 
 // export runs the statement and streams the file. Errors until the first row
 // is asked for are problems; later ones end the file.
-func (s *Server) export(c echo.Context, session Session, p *plannedExport) (err error) {
+func (s *Server) export(c echo.Context, session Session, plan exportPlan) (err error) {
+	p := plan.file()
 	timeout, err := s.timeout(p.TimeoutSeconds)
 	if err != nil {
 		return err
 	}
-	ctx, run, ended, err := s.begin(c, session, p.ID, "export", p.database, p.sql, timeout)
+	ctx, run, ended, err := s.begin(c, session, p.ID, "export", p.database, p.statement, timeout)
 	if err != nil {
 		return err
 	}
 	var brokeOff error // after the first byte
 	defer func() { ended(errors.Join(err, brokeOff)) }()
-	g, err := s.openGate(ctx, session, p.database, p.sql, nil, nil)
-	if err != nil {
-		return problemOf(err, p.SQL)
-	}
-	defer g.close()
-	columns, err := g.columns(ctx)
+	open, err := plan.open(ctx, s, session)
 	if err != nil {
 		return err
 	}
-	if err := s.findTarget(ctx, session, p, columns); err != nil {
-		return err
-	}
+	defer open.close()
 	format := exportFormats[p.Format]
 	w := c.Response()
 	h := w.Header()
 	h.Set("Content-Type", format.mediaType)
-	h.Set("Content-Disposition", attachment(p.fileName))
+	h.Set("Content-Disposition", attachment(p.name))
 	h.Set("X-Snapview-Query", run.key.id)
 	h.Set("Trailer", "X-Snapview-Rows, X-Snapview-Error")
 	w.WriteHeader(http.StatusOK)
 
 	out := bufio.NewWriterSize(flushingWriter{newFlusher(w)}, batchBytes)
-	if p.putBack != nil {
-		err = s.writePutBack(ctx, session, run, p, out)
-	} else {
-		err = streamRows(ctx, g, run, newRowWriter(out, p, columns))
-	}
+	err = open.write(ctx, run, out)
 	brokeOff = err
 	if err != nil && !errors.Is(err, errClientGone) {
 		problem := problemOf(err, p.SQL)
@@ -277,7 +348,7 @@ func (w flushingWriter) Write(p []byte) (int, error) {
 
 // findTarget finds the table that a query's columns come from, for INSERTs and
 // for put-back.
-func (s *Server) findTarget(ctx context.Context, session Session, p *plannedExport, columns []resultColumn) error {
+func (s *Server) findTarget(ctx context.Context, session Session, p *exportFile, columns []resultColumn) error {
 	if p.Format != "sql" && p.Format != putBackFormat {
 		return nil
 	}

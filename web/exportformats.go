@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-func newRowWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) rowWriter {
+func newRowWriter(w *bufio.Writer, p *exportFile, columns []resultColumn) rowWriter {
 	switch p.Format {
 	case "csv":
 		return newCSVWriter(w, p, columns)
@@ -29,12 +29,12 @@ func newRowWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) row
 // several statements, and cannot hold SHOW or EXPLAIN or a trailing semicolon.
 type csvWriter struct {
 	w       *bufio.Writer
-	p       *plannedExport
+	p       *exportFile
 	columns []resultColumn
 	special string // characters that need quotes
 }
 
-func newCSVWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) *csvWriter {
+func newCSVWriter(w *bufio.Writer, p *exportFile, columns []resultColumn) *csvWriter {
 	return &csvWriter{w: w, p: p, columns: columns, special: p.Delimiter + "\"\r\n"}
 }
 
@@ -212,7 +212,7 @@ type insertWriter struct {
 	buf     []byte
 }
 
-func newInsertWriter(w *bufio.Writer, p *plannedExport, columns []resultColumn) *insertWriter {
+func newInsertWriter(w *bufio.Writer, p *exportFile, columns []resultColumn) *insertWriter {
 	names := make([]string, len(columns))
 	overriding := ""
 	for i, c := range columns {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/labstack/echo/v4"
 )
 
 // A put-back is a script that brings rows of the backup back to where they were
@@ -34,100 +36,86 @@ type ownedSequence struct{ sequence, table, column string }
 // Bounds on what a script follows foreign keys through.
 const (
 	maxPutBackTables = 100
-	maxPutBackKeys   = 10_000
+	maxKeys          = 10_000
 	putBackFormat    = "put-back"
 )
 
-// checkPutBack holds the parts of a request that only put-back has.
-func (r *exportRequest) checkPutBack() error {
-	if r.Format != putBackFormat {
-		if len(r.Keys) > 0 || r.Parents || r.Children {
-			return badRequest("keys, parents and children are for the format put-back")
-		}
-		return nil
-	}
+// checkRows holds what says which rows are meant, and the parts of a request
+// that only put-back has.
+func (r *exportRequest) checkRows() error {
 	switch {
 	case len(r.Keys) > 0 && (r.Relation == 0 || len(r.Filter) > 0):
 		return badRequest("keys are rows of a relation, without a filter")
-	case len(r.Keys) > maxPutBackKeys:
-		return badRequest("more than " + strconv.Itoa(maxPutBackKeys) + " keys: use a filter or a query")
-	case len(r.Order) > 0 || r.Target != "":
+	case len(r.Keys) > maxKeys:
+		return badRequest("more than " + strconv.Itoa(maxKeys) + " keys: use a filter or a query")
+	case r.Format != putBackFormat && (r.Parents || r.Children):
+		return badRequest("parents and children are for the format put-back")
+	case r.Format == putBackFormat && (len(r.Order) > 0 || r.Target != ""):
 		return badRequest("order and target are not for the format put-back")
 	}
 	return nil
 }
 
+// A putBackExport is a put-back as a file.
+type putBackExport struct {
+	exportFile
+	script putBack
+}
+
 // planPutBack finds the tables, the queries for their rows and the sequences.
-// columns are those of the request's own query, if it has one.
-func (s *Server) planPutBack(ctx context.Context, session Session, p *plannedExport) error {
-	pool, err := s.pools.get(session, p.database)
+func (s *Server) planPutBack(ctx context.Context, session Session, f exportFile) (*putBackExport, error) {
+	pool, err := s.pools.get(session, f.database)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	p := &putBackExport{exportFile: f}
 	var where string
 	if p.SQL != "" {
 		if where, err = s.putBackQuery(ctx, session, p); err != nil {
-			return err
+			return nil, err
 		}
 	} else if where, err = p.putBackRows(); err != nil {
-		return err
+		return nil, err
 	}
-	switch {
-	case p.rel.relkind != "r" && p.rel.relkind != "p":
-		return problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" is no table: its rows cannot be put back").
+	if p.rel.relkind != "r" && p.rel.relkind != "p" {
+		return nil, problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" is no table: its rows cannot be put back").
 			withHint("put back rows of the tables that it is made of")
 	}
 	g := &putBackGraph{ctx: ctx, db: pool}
 	if err := g.collect(p.rel, where, p.Parents, p.Children); err != nil {
-		return err
+		return nil, err
 	}
 	info := session.Info()
-	p.putBack = &putBack{tables: g.tables(), notes: g.notes, database: p.database, of: info.Reference}
+	p.script = putBack{tables: g.tables(), notes: g.notes, database: p.database, of: info.Reference}
 	if info.Moment != "" {
-		p.putBack.of += ", " + info.Moment
+		p.script.of += ", " + info.Moment
 	}
-	for _, t := range p.putBack.tables {
+	for _, t := range p.script.tables {
+		if t.rel.OID == p.rel.OID {
+			p.statement = t.sql
+		}
 		owned, err := ownedSequences(ctx, pool, t.rel)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		p.putBack.sequences = append(p.putBack.sequences, owned...)
+		p.script.sequences = append(p.script.sequences, owned...)
 	}
-	return nil
+	return p, nil
 }
 
 // putBackRows is the condition for the rows that were marked, or that a filter
 // leaves.
-func (p *plannedExport) putBackRows() (string, error) {
-	if len(p.Keys) == 0 {
-		filters, err := p.rel.parseFilters(p.Filter)
-		if err != nil {
-			return "", err
-		}
-		q := &rowQuery{rel: p.rel, filters: filters}
-		where, err := q.conditions()
-		if err != nil {
-			return "", err
-		}
-		if len(where) == 0 {
-			return "true", nil
-		}
-		return "(" + strings.Join(where, ") AND (") + ")", nil
+func (p *putBackExport) putBackRows() (string, error) {
+	where, err := p.chosen()
+	if err != nil || len(where) == 0 {
+		return "true", err
 	}
-	var rows []string
-	for _, key := range p.Keys {
-		row, err := p.rel.keyCondition(key)
-		if err != nil {
-			return "", err
-		}
-		rows = append(rows, row)
-	}
-	return "(" + strings.Join(rows, ") OR (") + ")", nil
+	return "(" + strings.Join(where, ") AND (") + ")", nil
 }
 
 // putBackQuery is the condition for the rows that a query returns: it must
 // return the key of one table.
-func (s *Server) putBackQuery(ctx context.Context, session Session, p *plannedExport) (string, error) {
+func (s *Server) putBackQuery(ctx context.Context, session Session, p *putBackExport) (string, error) {
 	g, err := s.openGate(ctx, session, p.database, p.SQL, nil, nil)
 	if err != nil {
 		return "", problemOf(err, p.SQL)
@@ -137,7 +125,7 @@ func (s *Server) putBackQuery(ctx context.Context, session Session, p *plannedEx
 	if err != nil {
 		return "", err
 	}
-	if err := s.findTarget(ctx, session, p, columns); err != nil {
+	if err := s.findTarget(ctx, session, &p.exportFile, columns); err != nil {
 		return "", err
 	}
 	if p.rel.key == nil {
@@ -178,16 +166,66 @@ func ownedSequences(ctx context.Context, db querier, rel *relation) ([]ownedSequ
 	return owned, nil
 }
 
-// writePutBack streams the script. Each table is a statement of its own through
-// the gate.
-func (s *Server) writePutBack(ctx context.Context, session Session, run *running, p *plannedExport, out *bufio.Writer) error {
-	b := p.putBack
+// open implements exportPlan: with the first table's rows. The conditions of
+// every table hold those that were asked for, so what is wrong with these shows
+// here. The other tables are opened one after the other as the script grows.
+func (p *putBackExport) open(ctx context.Context, s *Server, session Session) (openExport, error) {
+	first, err := p.openTable(ctx, s, session, p.script.tables[0])
+	if err != nil {
+		return nil, problemOf(err, "") // no position in a statement that nobody wrote
+	}
+	return &openPutBack{p, s, session, first}, nil
+}
+
+func (p *putBackExport) send(s *Server, c echo.Context, session Session) error {
+	return s.export(c, session, p)
+}
+
+func (p *putBackExport) openTable(ctx context.Context, s *Server, session Session, t putBackTable) (*openTable, error) {
+	g, err := s.openGate(ctx, session, p.database, t.sql, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	columns, err := g.columns(ctx)
+	if err != nil {
+		g.close()
+		return nil, err
+	}
+	return &openTable{g, t, columns}, nil
+}
+
+// An openTable is the rows of one table of the script, a statement of its own
+// through the gate.
+type openTable struct {
+	g       *gate
+	table   putBackTable
+	columns []resultColumn
+}
+
+type openPutBack struct {
+	p       *putBackExport
+	s       *Server
+	session Session
+	table   *openTable // the one that is being written; nil between two
+}
+
+// write streams the script.
+func (o *openPutBack) write(ctx context.Context, run *running, out *bufio.Writer) error {
+	b := &o.p.script
 	b.heading(out)
-	for _, t := range b.tables {
+	for i, t := range b.tables {
+		if i > 0 {
+			o.close()
+			var err error
+			if o.table, err = o.p.openTable(ctx, o.s, o.session, t); err != nil {
+				return err
+			}
+		}
 		fmt.Fprintf(out, "\n-- %s\n", commentText(t.rel.from()))
-		one := *p
-		one.rel, one.target, one.OnConflict = t.rel, t.rel.from(), "nothing"
-		if err := s.writeTable(ctx, session, run, &one, t.sql, out); err != nil {
+		one := exportFile{exportRequest: exportRequest{OnConflict: "nothing"}, rel: t.rel, target: t.rel.from()}
+		w := newInsertWriter(out, &one, o.table.columns)
+		w.bare = true
+		if err := streamRows(ctx, o.table.g, run, w); err != nil {
 			return err
 		}
 	}
@@ -195,19 +233,11 @@ func (s *Server) writePutBack(ctx context.Context, session Session, run *running
 	return nil
 }
 
-func (s *Server) writeTable(ctx context.Context, session Session, run *running, p *plannedExport, sql string, out *bufio.Writer) error {
-	g, err := s.openGate(ctx, session, p.database, sql, nil, nil)
-	if err != nil {
-		return err
+func (o *openPutBack) close() {
+	if o.table != nil {
+		o.table.g.close()
+		o.table = nil
 	}
-	defer g.close()
-	columns, err := g.columns(ctx)
-	if err != nil {
-		return err
-	}
-	w := newInsertWriter(out, p, columns)
-	w.bare = true
-	return streamRows(ctx, g, run, w)
 }
 
 func (b *putBack) heading(out *bufio.Writer) {

@@ -145,6 +145,34 @@ func TestPutBack_HostileNamesStayInTheirQuotes(t *testing.T) {
 	l.same(`select string_agg(w::text, '|' order by w::text) from "weird ""names"" & co"."<script>alert('t')</script>" w`)
 }
 
+// TestPutBack_MarkedRows marks rows of tables without a key and with one of two
+// columns, exactly these come back.
+func TestPutBack_MarkedRows(t *testing.T) {
+	l := loseRows(t, "lost_marked", "truncate shop.log, shop.order_lines")
+	e := newEnv(t)
+	for _, name := range []string{"log", "order_lines"} {
+		var page rowPage
+		e.call("GET", e.oidOf("shop", name)+"/rows?limit=400", nil, 200, &page)
+		keys := []string{*page.Keys[399], *page.Keys[3], *page.Keys[200]} // marked in this order
+		l.run(e.putBack(map[string]any{"relation": e.oid("shop", name), "keys": keys}))
+		// In the table's own order, whatever the order of the marks.
+		csv := e.call("POST", shop+"/export", map[string]any{"relation": e.oid("shop", name), "keys": keys, "format": "csv", "header": false}, 200, nil)
+		lines := strings.Split(strings.TrimSpace(string(csv.body)), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("%s: %q", name, csv.body)
+		}
+		for i, n := range []int{3, 200, 399} {
+			if first, _ := page.Rows[n][0].(string); !strings.HasPrefix(lines[i], first+",") {
+				t.Errorf("%s: line %q does not begin with %q", name, lines[i], first)
+			}
+		}
+	}
+	got, err := l.c.QueryText(t.Context(), l.name, "select (select string_agg(message, ',' order by at) from shop.log) || ' ' || (select string_agg(order_id || '/' || line, ',' order by order_id, line) from shop.order_lines)")
+	if want := "message 4,message 201,message 400 2/2,101/1,200/2"; err != nil || got != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
+
 func TestPutBack_Refuses(t *testing.T) {
 	e := newEnv(t)
 	customers := e.oid("shop", "customers")
@@ -153,7 +181,8 @@ func TestPutBack_Refuses(t *testing.T) {
 		"a query without the key":     {"sql": "select name from shop.customers"},
 		"keys beside a filter":        {"relation": customers, "keys": []string{`["7"]`}, "filter": []string{"1.eq.7"}},
 		"a key of another form":       {"relation": customers, "keys": []string{`["7","8"]`}},
-		"keys in another format":      {"relation": customers, "keys": []string{`["7"]`}, "format": "sql"},
+		"parents in another format":   {"relation": customers, "keys": []string{`["7"]`}, "parents": true, "format": "sql"},
+		"keys of a view":              {"relation": e.oid("shop", "order_totals"), "keys": []string{`["7"]`}, "format": "csv"},
 		"a key that is no number":     {"relation": customers, "keys": []string{`["7; drop table"]`}},
 		"a statement after the query": {"sql": "select * from shop.customers) q; delete from shop.customers; select * from (select 1"},
 	} {

@@ -79,18 +79,11 @@ func (s *Server) createExport(c echo.Context) error {
 	}
 	// Through the gate once without running it, to say what is wrong while
 	// the page can still show it.
-	g, err := s.openGate(ctx, session, plan.database, plan.sql, nil, nil)
-	if err != nil {
-		return problemOf(err, plan.SQL)
-	}
-	columns, err := g.columns(ctx)
-	g.close()
+	open, err := plan.open(ctx, s, session)
 	if err != nil {
 		return err
 	}
-	if err := s.findTarget(ctx, session, plan, columns); err != nil {
-		return err
-	}
+	open.close()
 	return s.offer(c, session, plan)
 }
 
@@ -116,8 +109,4 @@ func (s *Server) downloadExport(c echo.Context) error {
 		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
 	}
 	return file.send(s, c, session)
-}
-
-func (p *plannedExport) send(s *Server, c echo.Context, session Session) error {
-	return s.export(c, session, p)
 }

@@ -1750,7 +1750,7 @@ export interface components {
              * @enum {string}
              */
             onConflict: "error" | "nothing";
-            /** @description put-back: the rows of the relation, by their keys as listRows gives them. */
+            /** @description Only these rows of the relation, by their keys as listRows gives them; in the table’s own order, without a filter. */
             keys?: string[];
             /**
              * @description put-back: also the rows that they refer to, over all foreign keys.
