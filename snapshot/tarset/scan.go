@@ -11,19 +11,33 @@ import (
 	"github.com/snapview/snapview/snapshot/tarindex"
 )
 
-// scan reads an archive's headers. The manifest has its files below prefix.
-func (b *builder) scan(a Archive, prefix string) ([]tarindex.Member, error) {
-	if a.Members != nil {
-		return a.Members, nil
+// scan reads the headers of an archive and its parts. The manifest has its
+// files below prefix.
+func (b *builder) scan(a *Archive, prefix string) ([]member, error) {
+	all, err := b.scanOne(a, prefix)
+	for i := range a.Parts {
+		if err != nil {
+			break
+		}
+		var more []member
+		more, err = b.scanOne(&a.Parts[i], prefix)
+		all = append(all, more...)
 	}
-	all, res, err := b.members(a, prefix)
-	var members []tarindex.Member
-	for _, m := range all {
-		if !utf8.ValidString(m.Name) {
-			b.info("files", "%s: member %q left out: its name is not UTF-8", a.Name, m.Name)
+	return all, err
+}
+
+func (b *builder) scanOne(a *Archive, prefix string) ([]member, error) {
+	list, res, err := a.Members, tarindex.Result{EndMark: true}, error(nil)
+	if list == nil {
+		list, res, err = b.members(*a, prefix)
+	}
+	members := make([]member, 0, len(list))
+	for i := range list {
+		if !utf8.ValidString(list[i].Name) {
+			b.info("files", "%s: member %q left out: its name is not UTF-8", a.Name, list[i].Name)
 			continue
 		}
-		members = append(members, m)
+		members = append(members, member{&list[i], a})
 	}
 	if err == nil && !res.EndMark {
 		b.draft.Checks = append(b.draft.Checks, snapshot.Check{

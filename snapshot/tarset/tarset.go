@@ -35,13 +35,23 @@ type Archive struct {
 	// a File among them: there is no tar to be scanned.
 	Members []tarindex.Member
 	Content func(*tarindex.Member) snapshot.Content
+
+	// Parts are more tars with members of this one, where a tool splits what
+	// would grow too large.
+	Parts []Archive
 }
 
-func (a *Archive) content(m *tarindex.Member) snapshot.Content {
-	if a.Content != nil {
-		return a.Content(m)
+// A member is one of an archive or of its parts.
+type member struct {
+	*tarindex.Member
+	from *Archive
+}
+
+func (m member) content() snapshot.Content {
+	if m.from.Content != nil {
+		return m.from.Content(m.Member)
 	}
-	return m.Content(a.Data)
+	return m.Content(m.from.Data)
 }
 
 // A Set is the tars of one backup.
@@ -63,9 +73,9 @@ type builder struct {
 	draft  *snapshot.Draft
 	b      *snapshot.Builder
 	found  map[uint32]bool
-	files  map[string]tarindex.Member // of the base tar, by name: targets of hard links
-	linked map[string]string          // member to the first name of its data, where it has several
-	sent   []sent                     // what the manifest says was sent, in order
+	files  map[string]member // of the base tar, by name: targets of hard links
+	linked map[string]string // member to the first name of its data, where it has several
+	sent   []sent            // what the manifest says was sent, in order
 }
 
 // Build scans the set's tars and adds to the draft what Identify needs. pool
@@ -103,13 +113,13 @@ func (b *builder) info(name, format string, args ...any) {
 // flat adds an archive whose root belongs at prefix; the manifest has its files
 // below another.
 func (b *builder) flat(a Archive, prefix, manifest string) error {
-	members, err := b.scan(a, manifest)
+	members, err := b.scan(&a, manifest)
 	if err != nil {
 		return err
 	}
 	b.index(members)
-	for i := range members {
-		if err := b.add(a, &members[i], prefix, members[i].Name); err != nil {
+	for _, m := range members {
+		if err := b.add(m, prefix, m.Name); err != nil {
 			return err
 		}
 	}
@@ -117,8 +127,8 @@ func (b *builder) flat(a Archive, prefix, manifest string) error {
 }
 
 // index prepares hard links, whose targets are members of the same archive.
-func (b *builder) index(members []tarindex.Member) {
-	b.files, b.linked = map[string]tarindex.Member{}, map[string]string{}
+func (b *builder) index(members []member) {
+	b.files, b.linked = map[string]member{}, map[string]string{}
 	for _, m := range members {
 		switch m.Type {
 		case tarindex.File:
@@ -130,7 +140,7 @@ func (b *builder) index(members []tarindex.Member) {
 }
 
 // add records one member at prefix/name.
-func (b *builder) add(a Archive, m *tarindex.Member, prefix, name string) error {
+func (b *builder) add(m member, prefix, name string) error {
 	at := path.Join(prefix, name)
 	meta := snapshot.Meta{Perm: fs.FileMode(m.Perm), ModTime: m.ModTime, Physical: m.PhysicalOrder()}
 	var err error
@@ -152,17 +162,17 @@ func (b *builder) add(a Archive, m *tarindex.Member, prefix, name string) error 
 	case tarindex.Hardlink:
 		target, ok := b.files[m.Link]
 		if !ok {
-			return snapshot.Errorf(snapshot.ErrDamaged, "%s: %s is a hard link to %s, which is no file of the archive", a.Name, m.Name, m.Link)
+			return snapshot.Errorf(snapshot.ErrDamaged, "%s: %s is a hard link to %s, which is no file of the archive", m.from.Name, m.Name, m.Link)
 		}
 		meta.LinkID, meta.Physical = m.Link, target.PhysicalOrder()
 		meta.Perm, meta.ModTime = fs.FileMode(target.Perm), target.ModTime
-		err = b.b.File(at, target.Size, a.content(&target), meta)
+		err = b.b.File(at, target.Size, target.content(), meta)
 	case tarindex.File:
 		meta.LinkID = b.linked[m.Name]
-		err = b.b.File(at, m.Size, a.content(m), meta)
+		err = b.b.File(at, m.Size, m.content(), meta)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", a.Name, err)
+		return fmt.Errorf("%s: %w", m.from.Name, err)
 	}
 	return nil
 }
@@ -205,7 +215,7 @@ func (b *builder) outside(pool *hostdir.Pool) error {
 
 // base adds the tar that holds PGDATA.
 func (b *builder) base(a Archive) error {
-	members, err := b.scan(a, "")
+	members, err := b.scan(&a, "")
 	if err != nil {
 		return err
 	}
@@ -215,8 +225,7 @@ func (b *builder) base(a Archive) error {
 	}
 	b.index(members)
 	moved := b.moves(members, root)
-	for i := range members {
-		m := &members[i]
+	for _, m := range members {
 		name, ok := below(root, m.Name)
 		if !ok {
 			continue
@@ -232,33 +241,33 @@ func (b *builder) base(a Archive) error {
 			continue // leads out of the tar; preflight names it
 		}
 		if name == "pg_wal" && m.Type == tarindex.Symlink {
-			b.info("wal", "pg_wal is a link to %s, which is not in %s", m.Link, a.Name)
+			b.info("wal", "pg_wal is a link to %s, which is not in %s", m.Link, m.from.Name)
 			continue
 		}
 		if oid, rest, ok := inPlace(name); ok {
 			b.found[oid] = true
-			if err := b.add(a, m, fmt.Sprintf("tablespaces/%d", oid), rest); err != nil {
+			if err := b.add(m, fmt.Sprintf("tablespaces/%d", oid), rest); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := b.add(a, m, "data", name); err != nil {
+		if err := b.add(m, "data", name); err != nil {
 			return err
 		}
 		if name == "tablespace_map" && m.Type == tarindex.File {
-			b.readMap(a, m)
+			b.readMap(m)
 		}
 	}
-	return b.moveAll(a, members, moved)
+	return b.moveAll(members, moved)
 }
 
 // readMap takes note of where tablespaces were; preflight reports damage.
-func (b *builder) readMap(a Archive, m *tarindex.Member) {
+func (b *builder) readMap(m member) {
 	if m.Size == 0 || m.Size > 1<<20 {
 		return
 	}
 	text := make([]byte, m.Size)
-	if _, err := a.content(m).ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := m.content().ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
 		return
 	}
 	list, err := snapshot.ParseTablespaceMap(text)
@@ -278,7 +287,7 @@ type place struct {
 
 // moves finds links of tablespaces and pg_wal that lead to directories of the
 // tar itself.
-func (b *builder) moves(members []tarindex.Member, root string) map[string]place {
+func (b *builder) moves(members []member, root string) map[string]place {
 	moved := map[string]place{}
 	for _, m := range members {
 		name, ok := below(root, m.Name)
@@ -293,7 +302,7 @@ func (b *builder) moves(members []tarindex.Member, root string) map[string]place
 		if path.IsAbs(m.Link) {
 			target = strings.TrimPrefix(path.Clean(m.Link), "/") // tar strips the first slash
 		}
-		if target == "" || target == "." || strings.HasPrefix(target, "..") || !slices.ContainsFunc(members, func(c tarindex.Member) bool {
+		if target == "" || target == "." || strings.HasPrefix(target, "..") || !slices.ContainsFunc(members, func(c member) bool {
 			return strings.HasPrefix(c.Name, target+"/")
 		}) {
 			continue
@@ -309,11 +318,11 @@ func (b *builder) moves(members []tarindex.Member, root string) map[string]place
 	return moved
 }
 
-func (b *builder) moveAll(a Archive, members []tarindex.Member, moved map[string]place) error {
+func (b *builder) moveAll(members []member, moved map[string]place) error {
 	for _, p := range moved {
-		for i := range members {
-			if name, ok := below(p.target, members[i].Name); ok {
-				if err := b.add(a, &members[i], p.at, name); err != nil {
+		for _, m := range members {
+			if name, ok := below(p.target, m.Name); ok {
+				if err := b.add(m, p.at, name); err != nil {
 					return err
 				}
 			}
@@ -349,7 +358,7 @@ func below(dir, name string) (string, bool) {
 }
 
 // findRoot finds PGDATA: the directory with both PG_VERSION and global.
-func findRoot(members []tarindex.Member, archive, want string) (string, error) {
+func findRoot(members []member, archive, want string) (string, error) {
 	versions, globals := map[string]bool{}, map[string]bool{}
 	for _, m := range members {
 		dir, base := path.Split(m.Name)
