@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/diskimage/ext4fs"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
 )
 
 // A builder turns directories of the image into a tree.
@@ -64,28 +64,29 @@ func (b *builder) add(at, name string, p place, data bool) error {
 	if err := b.ctx.Err(); err != nil {
 		return err
 	}
-	key := fmt.Sprintf("%s:%d", p.vol.id(), p.in.Number)
+	a := p.in.Attr()
+	key := fmt.Sprintf("%s:%d", p.vol.id(), a.Number)
 	if b.seen[key] {
 		return snapshot.Errorf(snapshot.ErrDamaged, "%s: a directory that is in the image twice, or in itself", path.Join(at, name))
 	}
 	b.seen[key] = true
-	if err := b.b.Dir(path.Join(at, name), snapshot.Meta{Perm: p.in.Mode.Perm(), ModTime: p.in.ModTime}); err != nil {
+	if err := b.b.Dir(path.Join(at, name), snapshot.Meta{Perm: a.Mode.Perm(), ModTime: a.ModTime}); err != nil {
 		return err
 	}
-	return p.vol.fs.ReadDir(p.in, func(d ext4fs.Dirent) error {
-		in, err := p.vol.fs.Inode(d.Inode)
+	return p.in.ReadDir(func(d imagefs.Dirent) error {
+		in, err := p.vol.fs.Node(d.Number)
 		if err != nil {
 			return err
 		}
 		rel := path.Join(name, d.Name)
 		full := path.Join(at, rel)
-		switch {
-		case in.Mode.IsDir():
+		switch mode := in.Attr().Mode; {
+		case mode.IsDir():
 			return b.add(at, rel, place{p.vol, path.Join(p.path, d.Name), in}, data)
-		case in.Mode.IsRegular():
+		case mode.IsRegular():
 			return b.file(full, p.vol, in)
-		case in.Mode&fs.ModeSymlink != 0:
-			target, err := p.vol.fs.Readlink(in)
+		case mode&fs.ModeSymlink != 0:
+			target, err := in.Readlink()
 			if err != nil {
 				return err
 			}
@@ -96,16 +97,16 @@ func (b *builder) add(at, name string, p place, data bool) error {
 	})
 }
 
-func (b *builder) file(name string, vol *mounted, in *ext4fs.Inode) error {
-	content := vol.fs.Open(in)
-	m := snapshot.Meta{Perm: in.Mode.Perm(), ModTime: in.ModTime, Physical: content.Place()}
+func (b *builder) file(name string, vol *mounted, in imagefs.Node) error {
+	a, content := in.Attr(), in.Content()
+	m := snapshot.Meta{Perm: a.Mode.Perm(), ModTime: a.ModTime, Physical: content.Place()}
 	if m.Physical >= 0 {
 		m.Physical += vol.start
 	}
-	if in.Links > 1 {
-		m.LinkID = fmt.Sprintf("%s:%d", vol.id(), in.Number)
+	if a.Links > 1 {
+		m.LinkID = fmt.Sprintf("%s:%d", vol.id(), a.Number)
 	}
-	return b.b.File(name, in.Size, content, m)
+	return b.b.File(name, a.Size, content, m)
 }
 
 // link follows the links of tablespaces and of pg_wal, and keeps others by

@@ -105,15 +105,15 @@ func draft(ctx context.Context, d *disk, opts snapshot.Options, counter *snapsho
 
 // imageChecks says what was found where.
 func imageChecks(d *disk, data place) []snapshot.Check {
-	detail := fmt.Sprintf("%s image, data directory /%s in %s (ext4)", d.format, data.path, data.vol)
+	detail := fmt.Sprintf("%s image, data directory /%s in %s (%s)", d.format, data.path, data.vol, data.vol.fs.Kind())
 	if len(d.backing) > 0 {
 		detail += ", backed by " + strings.Join(d.backing, ", ")
 	}
 	checks := []snapshot.Check{{Name: "disk image", Outcome: snapshot.OK, Detail: detail}}
-	if n := data.vol.fs.Replayed(); n > 0 {
+	if n, unit := data.vol.fs.Replayed(); n > 0 {
 		checks = append(checks, snapshot.Check{
 			Name: "file system", Outcome: snapshot.Info,
-			Detail: fmt.Sprintf("it was in use when the image was taken: %d blocks are read from its journal, as a mount would replay it; the image is not written", n),
+			Detail: fmt.Sprintf("it was in use when the image was taken: %d %s are read from its journal, as a mount would replay it; the image is not written", n, unit),
 		})
 	} else {
 		checks = append(checks, snapshot.Check{Name: "file system", Outcome: snapshot.OK, Detail: "nothing to replay in its journal"})

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/diskimage/ext4fs"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
 )
 
 // Bounds on a search.
@@ -22,13 +22,13 @@ const (
 type place struct {
 	vol  *mounted
 	path string // from the root of its file system, without the slash
-	in   *ext4fs.Inode
+	in   imagefs.Node
 }
 
 // mounted is a volume whose file system is read.
 type mounted struct {
 	volume
-	fs *ext4fs.FS
+	fs imagefs.FS
 }
 
 // programs are the directories of a host that hold no data, searched last.
@@ -59,14 +59,14 @@ func (m *mounted) search(ctx context.Context) ([]place, error) {
 }
 
 func (m *mounted) searchFrom(ctx context.Context, queue []place, enter func(place) bool) (found []place, err error) {
-	seen := map[uint32]bool{}
+	seen := map[uint64]bool{}
 	for len(queue) > 0 {
 		p := queue[0]
 		queue = queue[1:]
-		if seen[p.in.Number] {
+		if seen[p.in.Attr().Number] {
 			continue // a circle, which only a damaged file system has
 		}
-		seen[p.in.Number] = true
+		seen[p.in.Attr().Number] = true
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -93,9 +93,9 @@ func (m *mounted) searchFrom(ctx context.Context, queue []place, enter func(plac
 // children returns the directories in a place, and whether it is a data
 // directory.
 func (p place) children() (isData bool, below []place, err error) {
-	names := map[string]uint32{}
-	err = p.vol.fs.ReadDir(p.in, func(d ext4fs.Dirent) error {
-		names[d.Name] = d.Inode
+	names := map[string]uint64{}
+	err = p.in.ReadDir(func(d imagefs.Dirent) error {
+		names[d.Name] = d.Number
 		return nil
 	})
 	if err != nil {
@@ -105,11 +105,11 @@ func (p place) children() (isData bool, below []place, err error) {
 		return true, nil, nil
 	}
 	for name, number := range names {
-		in, err := p.vol.fs.Inode(number)
+		in, err := p.vol.fs.Node(number)
 		if err != nil {
 			return false, nil, err
 		}
-		if in.Mode.IsDir() {
+		if in.Attr().Mode.IsDir() {
 			below = append(below, place{p.vol, path.Join(p.path, name), in})
 		}
 	}
@@ -135,13 +135,13 @@ func (m *mounted) lookup(name string) (place, error) {
 			at = at[:max(1, len(at)-1)]
 			continue
 		}
-		var in *ext4fs.Inode
+		var in imagefs.Node
 		stop := errors.New("found")
-		err := m.fs.ReadDir(here.in, func(d ext4fs.Dirent) (err error) {
+		err := here.in.ReadDir(func(d imagefs.Dirent) (err error) {
 			if d.Name != elem {
 				return nil
 			}
-			if in, err = m.fs.Inode(d.Inode); err != nil {
+			if in, err = m.fs.Node(d.Number); err != nil {
 				return err
 			}
 			return stop
@@ -151,8 +151,8 @@ func (m *mounted) lookup(name string) (place, error) {
 			return place{}, err
 		case in == nil:
 			return place{}, fs.ErrNotExist
-		case in.Mode&fs.ModeSymlink != 0:
-			target, err := m.fs.Readlink(in)
+		case in.Attr().Mode&fs.ModeSymlink != 0:
+			target, err := in.Readlink()
 			if links++; err != nil || links > maxLinks {
 				return place{}, errors.Join(err, fs.ErrNotExist)
 			}
@@ -161,7 +161,7 @@ func (m *mounted) lookup(name string) (place, error) {
 			}
 			rest = append(strings.Split(target, "/"), rest...)
 			continue
-		case !in.Mode.IsDir():
+		case !in.Attr().Mode.IsDir():
 			return place{}, fs.ErrNotExist
 		}
 		at = append(at, place{m, path.Join(here.path, elem), in})
@@ -172,7 +172,7 @@ func (m *mounted) lookup(name string) (place, error) {
 // has says whether a directory has a name that is wanted.
 func (p place) has(wanted func(name string) bool) bool {
 	found := false
-	err := p.vol.fs.ReadDir(p.in, func(d ext4fs.Dirent) error {
+	err := p.in.ReadDir(func(d imagefs.Dirent) error {
 		found = found || wanted(d.Name)
 		return nil
 	})

@@ -3,9 +3,6 @@ package ext4fs
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,116 +10,20 @@ import (
 	"testing"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs/imagefstest"
 	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
-// tree fills a directory with what a file system may hold: empty, small,
-// sparse, large and many files, links.
-func tree(t *testing.T) (dir string, want map[string]string) {
-	t.Helper()
-	dir = t.TempDir()
-	random := rand.NewChaCha8([32]byte{1})
-	write := func(name string, n int) {
-		b := make([]byte, n)
-		random.Read(b)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), b, 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("empty", 0)
-	write("small", 100)
-	write("a/b/c/deep", 5000)
-	write("large", 3<<20+17)
-	for i := range 250 { // more names than one block has
-		write(fmt.Sprintf("many/a name that is rather long, number %d", i), i)
-	}
-	sparse, err := os.Create(filepath.Join(dir, "sparse"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 12 { // more extents than an inode has
-		if _, err := sparse.WriteAt([]byte("data"), int64(i)*300_000+int64(i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(sparse.Truncate(5<<20), sparse.Close(),
-		os.Symlink("short", filepath.Join(dir, "short link")),
-		os.Symlink(strings.Repeat("long/", 30), filepath.Join(dir, "long link"))); err != nil {
-		t.Fatal(err)
-	}
-	return dir, content(t, os.DirFS(dir).(readLinkFS))
-}
-
 func open(t testing.TB, image string) (*FS, error) {
 	t.Helper()
-	file, err := os.Open(image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { file.Close() })
-	info, err := file.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Open(file, info.Size())
-}
-
-// walk returns the contents of all files, and the targets of links, by path.
-func walk(f *FS) (map[string]string, error) {
-	got := map[string]string{}
-	seen := map[uint32]bool{}
-	var dir func(in *Inode, at string, depth int) error
-	dir = func(in *Inode, at string, depth int) error {
-		if depth > 20 || seen[in.Number] {
-			return errors.New("too deep, or in a circle")
-		}
-		seen[in.Number] = true
-		return f.ReadDir(in, func(d Dirent) error {
-			in, err := f.Inode(d.Inode)
-			if err != nil {
-				return err
-			}
-			name := at + d.Name
-			switch {
-			case in.Mode.IsDir():
-				return dir(in, name+"/", depth+1)
-			case in.Mode&os.ModeSymlink != 0:
-				got[name], err = f.Readlink(in)
-				got[name] = "-> " + got[name]
-				return err
-			case in.Mode.IsRegular() && in.Size < 64<<20:
-				b, err := io.ReadAll(io.NewSectionReader(f.Open(in), 0, in.Size))
-				got[name] = string(b)
-				return err
-			}
-			return nil
-		})
-	}
-	root, err := f.Root()
-	if err == nil {
-		err = dir(root, "", 0)
-	}
-	return got, err
-}
-
-func compare(t *testing.T, got, want map[string]string) {
-	t.Helper()
-	delete(got, "lost+found/")
-	for name, text := range want {
-		if got[name] != text {
-			t.Errorf("%s: %d bytes, want %d", name, len(got[name]), len(text))
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("%s should not be there", name)
-		}
-	}
+	return Open(imagefstest.Image(t, image))
 }
 
 func TestRead_EveryKindOfExt(t *testing.T) {
 	snapshottest.Tool(t, "mke2fs")
-	dir, want := tree(t)
+	dir := t.TempDir()
+	imagefstest.Tree(t, dir)
+	want := imagefstest.Host(t, dir)
 	for _, args := range []string{
 		"-t ext4", "-t ext4 -b 1024", "-t ext4 -O ^metadata_csum,^64bit", "-t ext4 -O meta_bg,^resize_inode",
 		"-t ext3", "-t ext2 -b 1024", "-t ext4 -O bigalloc,^resize_inode",
@@ -134,11 +35,11 @@ func TestRead_EveryKindOfExt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := walk(f)
+			got, err := imagefstest.Walk(f)
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, got, want)
+			imagefstest.Compare(t, got, want)
 		})
 	}
 }
@@ -155,7 +56,7 @@ func TestReplay_WhatTheKernelWouldReplay(t *testing.T) {
 			if err := os.Mkdir(mount, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			mounted(t, mount, image, "commit=300,nodelalloc", func() {
+			imagefstest.Mounted(t, mount, image, "commit=300,nodelalloc", func() {
 				// Made, removed and made again: blocks are revoked and used anew.
 				// Syncing a file commits to the journal, and writes nothing to its place.
 				snapshottest.Run(t, mount, "sh", "-ec", `
@@ -169,42 +70,30 @@ func TestReplay_WhatTheKernelWouldReplay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := walk(f)
+			got, err := imagefstest.Walk(f)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f.Replayed() == 0 {
+			if n, _ := f.Replayed(); n == 0 {
 				t.Error("nothing was in the journal: the test tests nothing")
 			}
 			// Without the journal it would be another file system.
 			f.journal = nil
-			if old, err := walk(f); err == nil && len(old) == len(got) {
+			if old, err := imagefstest.Walk(f); err == nil && len(old) == len(got) {
 				t.Error("the journal makes no difference: the test tests nothing")
 			}
 			// The kernel is the judge: it replays the journal of a copy.
 			copied := filepath.Join(dir, "copied")
 			snapshottest.Run(t, "/", "cp", "--sparse=always", taken, copied)
-			mounted(t, mount, copied, "noatime", func() {
-				want := content(t, os.DirFS(mount).(readLinkFS))
+			imagefstest.Mounted(t, mount, copied, "noatime", func() {
+				want := imagefstest.Host(t, mount)
 				if len(want) < 402 {
 					t.Errorf("the kernel sees only %d files", len(want))
 				}
-				compare(t, got, want)
+				imagefstest.Compare(t, got, want)
 			})
 		})
 	}
-}
-
-// mounted runs what needs an image mounted by the kernel.
-func mounted(t *testing.T, at, image, options string, run func()) {
-	t.Helper()
-	snapshottest.Run(t, "/", "mount", "-o", "loop,"+options, image, at)
-	defer func() {
-		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v %s", err, out)
-		}
-	}()
-	run()
 }
 
 func TestOpen_RefusesWhatItDoesNotRead(t *testing.T) {
@@ -248,7 +137,7 @@ func FuzzRead(f *testing.F) {
 		copy(b[int(at2)%len(b):], change2)
 		fs, err := Open(bytes.NewReader(b), int64(len(b)))
 		if err == nil {
-			walk(fs) //nolint:errcheck // that it ends is what is tested
+			imagefstest.Walk(fs) //nolint:errcheck // that it ends is what is tested
 		}
 	})
 }

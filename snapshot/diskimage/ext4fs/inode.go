@@ -1,8 +1,9 @@
 package ext4fs
 
 import (
-	"io/fs"
 	"time"
+
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
 )
 
 // Flags of an inode.
@@ -14,24 +15,32 @@ const (
 
 // An Inode is a file, directory or link.
 type Inode struct {
-	Number  uint32
-	Mode    fs.FileMode // type and permissions
-	Size    int64
-	ModTime time.Time
-	Links   int
-
+	attr    imagefs.Attr
+	f       *FS
 	flags   uint32
 	mapping [60]byte // i_block: the root of the extents, or a short link's target
 }
 
-// Root returns the inode of the root directory.
-func (f *FS) Root() (*Inode, error) { return f.Inode(rootInode) }
+// Attr returns what is known of the inode.
+func (i *Inode) Attr() imagefs.Attr { return i.attr }
 
-// Inode reads one inode.
-func (f *FS) Inode(n uint32) (*Inode, error) {
-	if n == 0 || n > f.inodes {
-		return nil, damaged("inode %d of %d is referred to", n, f.inodes)
+// Root returns the root directory.
+func (f *FS) Root() (imagefs.Node, error) { return f.Node(rootInode) }
+
+// Node reads one inode.
+func (f *FS) Node(number uint64) (imagefs.Node, error) {
+	i, err := f.inode(number)
+	if err != nil {
+		return nil, err // and no Node that is a nil *Inode
 	}
+	return i, nil
+}
+
+func (f *FS) inode(number uint64) (*Inode, error) {
+	if number == 0 || number > uint64(f.inodes) {
+		return nil, damaged("inode %d of %d is referred to", number, f.inodes)
+	}
+	n := uint32(number)
 	group, index := (n-1)/f.perGroup, int64((n-1)%f.perGroup)
 	table, err := f.inodeTable(group)
 	if err != nil {
@@ -41,21 +50,18 @@ func (f *FS) Inode(n uint32) (*Inode, error) {
 	if err := f.readBlocks(b, table, index*f.inodeSize); err != nil {
 		return nil, err
 	}
-	mode := le.Uint16(b)
+	size := int64(le.Uint32(b[4:]))
 	i := &Inode{
-		Number: n, Mode: fileMode(mode), Links: int(le.Uint16(b[26:])),
-		Size:    int64(le.Uint32(b[4:])),
-		ModTime: time.Unix(int64(int32(le.Uint32(b[16:]))), 0).UTC(),
-		flags:   le.Uint32(b[32:]),
+		attr: imagefs.Attr{
+			Number: number, Mode: imagefs.Mode(le.Uint16(b)), Links: int(le.Uint16(b[26:])),
+			ModTime: time.Unix(int64(int32(le.Uint32(b[16:]))), 0).UTC(),
+		},
+		f:     f,
+		flags: le.Uint32(b[32:]),
 	}
 	copy(i.mapping[:], b[40:100])
-	if i.Mode.IsRegular() || i.Mode.IsDir() {
-		i.Size |= int64(le.Uint32(b[108:])) << 32
-	}
-	if i.Size < 0 || i.Size > 1<<50 {
-		return nil, damaged("inode %d has an impossible size", n)
-	}
-	if i.Mode.IsRegular() || i.Mode.IsDir() {
+	if mode := i.attr.Mode; mode.IsRegular() || mode.IsDir() {
+		size |= int64(le.Uint32(b[108:])) << 32
 		switch {
 		case i.flags&flagInline != 0:
 			return nil, unsupported("inode %d holds its data inside", n)
@@ -63,22 +69,11 @@ func (f *FS) Inode(n uint32) (*Inode, error) {
 			return nil, unsupported("inode %d is encrypted", n)
 		}
 	}
-	return i, nil
-}
-
-// fileMode turns a mode of Unix into Go's.
-func fileMode(m uint16) fs.FileMode {
-	mode := fs.FileMode(m & 0o777)
-	switch m & 0xF000 {
-	case 0x8000:
-	case 0x4000:
-		mode |= fs.ModeDir
-	case 0xA000:
-		mode |= fs.ModeSymlink
-	default:
-		mode |= fs.ModeIrregular
+	if size < 0 || size > 1<<50 {
+		return nil, damaged("inode %d has an impossible size", n)
 	}
-	return mode
+	i.attr.Size = size
+	return i, nil
 }
 
 // inodeTable returns the first block of a group's inode table.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
 )
 
 var be = binary.BigEndian
@@ -39,7 +41,7 @@ type journaled struct {
 }
 
 func (j journaled) read(f *FS, p []byte, off int64) error {
-	if err := readFull(f.r, p, int64(j.at)*f.block+off); err != nil {
+	if err := imagefs.ReadFull(f.r, p, int64(j.at)*f.block+off); err != nil {
 		return err
 	}
 	if j.escaped {
@@ -52,13 +54,14 @@ func (j journaled) read(f *FS, p []byte, off int64) error {
 	return nil
 }
 
-// Replayed returns how many blocks are read from the journal.
-func (f *FS) Replayed() int { return len(f.journal) }
+// Replayed implements imagefs.FS.
+func (f *FS) Replayed() (int, string) { return len(f.journal), "blocks" }
 
 // A log is a journal that is being read.
 type log struct {
 	f        *FS
-	content  *Content
+	content  *imagefs.Content
+	extents  imagefs.Extents
 	first    uint32 // block of the journal that the log begins with
 	end      uint32 // behind its last
 	features uint32
@@ -68,15 +71,16 @@ type log struct {
 
 // replay reads the journal of the inode and remembers what it replaces.
 func (f *FS) replay(inode uint32) error {
-	in, err := f.Inode(inode)
+	in, err := f.inode(uint64(inode))
 	if err != nil {
 		return damaged("the journal: %w", err)
 	}
-	c := f.Open(in)
-	if err := c.load(); err != nil {
+	c := in.Content()
+	list, err := c.Extents()
+	if err != nil {
 		return damaged("the journal: %w", err)
 	}
-	l := &log{f: f, content: c}
+	l := &log{f: f, content: c, extents: list}
 	start, sequence, err := l.superblock()
 	if err != nil || start == 0 {
 		return err
@@ -111,7 +115,7 @@ func (l *log) superblock() (start, sequence uint32, err error) {
 		return 0, 0, unsupported("the journal has features that this build does not know (%#x)", l.features)
 	case l.features&featureFastCommit != 0:
 		return 0, 0, unsupported("the journal has fast commits, which this build does not replay: mount a copy of the disk once, and unmount it")
-	case int64(be.Uint32(b[12:])) != l.f.block, l.first == 0, l.end <= l.first, int64(l.end)*l.f.block > l.content.in.Size, start < l.first || start >= l.end:
+	case int64(be.Uint32(b[12:])) != l.f.block, l.first == 0, l.end <= l.first, int64(l.end)*l.f.block > l.content.Size, start < l.first || start >= l.end:
 		return 0, 0, damaged("the journal's superblock is impossible: blocks of %d bytes, log from %d to %d, begun at %d", be.Uint32(b[12:]), l.first, l.end, start)
 	}
 	if l.features&(featureCSum2|featureCSum3) != 0 {
@@ -235,10 +239,8 @@ func (l *log) scan(start, sequence uint32) (*history, error) {
 
 // place is where a block of the journal lies in the file system.
 func (l *log) place(at uint32) (uint64, error) {
-	for _, r := range l.content.runs {
-		if uint64(at) >= r.logical && uint64(at) < r.logical+r.count {
-			return r.physical + uint64(at) - r.logical, nil
-		}
+	if place, ok := l.extents.Find(uint64(at)); ok {
+		return place, nil
 	}
 	return 0, damaged("the journal has a hole at its block %d", at)
 }
@@ -269,7 +271,7 @@ func (l *log) verify(writes []write) error {
 	}
 	b := make([]byte, l.f.block)
 	for _, w := range writes {
-		if err := readFull(l.f.r, b, int64(w.copy.at)*l.f.block); err != nil {
+		if err := imagefs.ReadFull(l.f.r, b, int64(w.copy.at)*l.f.block); err != nil {
 			return err
 		}
 		var sequence [4]byte

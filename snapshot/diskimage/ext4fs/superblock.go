@@ -2,10 +2,10 @@ package ext4fs
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
 )
 
 var le = binary.LittleEndian
@@ -58,6 +58,9 @@ type FS struct {
 	journal map[uint64]journaled // blocks whose contents are in the journal
 }
 
+// Kind implements imagefs.FS.
+func (f *FS) Kind() string { return "ext4" }
+
 // Is says whether the beginning of a volume, 2048 bytes of it, is that of an
 // ext2, ext3 or ext4 file system.
 func Is(head []byte) bool {
@@ -76,7 +79,7 @@ func unsupported(format string, args ...any) error {
 // its journal.
 func Open(r io.ReaderAt, size int64) (*FS, error) {
 	sb := make([]byte, superblock)
-	if err := readFull(r, sb, superblockAt); err != nil {
+	if err := imagefs.ReadFull(r, sb, superblockAt); err != nil {
 		return nil, damaged("no superblock: %w", err)
 	}
 	f, err := parseSuperblock(sb, size)
@@ -146,17 +149,6 @@ func parseSuperblock(sb []byte, size int64) (*FS, error) {
 	return f, nil
 }
 
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 // readBlocks reads whole blocks as the journal has them, n bytes from an offset
 // inside of block first on.
 func (f *FS) readBlocks(p []byte, first uint64, off int64) error {
@@ -179,7 +171,7 @@ func (f *FS) readBlocks(p []byte, first uint64, off int64) error {
 			if len(f.journal) > 0 {
 				n = min(n, f.untilJournaled(first, n+off)-off)
 			}
-			if err := readFull(f.r, p[:n], int64(first)*f.block+off); err != nil {
+			if err := imagefs.ReadFull(f.r, p[:n], int64(first)*f.block+off); err != nil {
 				return err
 			}
 		}
