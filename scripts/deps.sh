@@ -12,7 +12,7 @@ test=(
 	"${run[@]}"
 	gcc libc6-dev                                      # the race detector
 	zstd lz4 xz-utils bzip2 tar jq openssl procps      # fixtures and scripts
-	fdisk lvm2                                         # disk images with partitions
+	fdisk lvm2 xfsprogs                                # disk images with partitions, XFS
 	fuse3 qemu-utils libnbd-bin python3-libnbd         # NBD and image clients
 	nbdkit nbd-client fio                              #
 	qemu-system-x86 seabios busybox-static             # the kernel's NBD client
