@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -8,9 +9,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// getCell sends one value in full. Whatever the bytes look like, they go out
-// as plain text or as a download, so that nothing in a backup runs in a
-// browser.
+// getCell sends one value in full, or a piece of it. Whatever the bytes look
+// like, they go out as plain text, as a download or as a picture of a few types,
+// so that nothing in a backup runs in a browser.
 func (s *Server) getCell(c echo.Context) error {
 	session, q, err := s.rowQuery(c)
 	if err != nil {
@@ -28,28 +29,55 @@ func (s *Server) getCell(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	binary := col.BaseOID == oidBytea
-	switch as := c.QueryParam("as"); {
-	case as == "text":
-		binary = false
-	case as == "binary" && !binary:
-		return badRequest("only a bytea can be had as binary")
-	case as != "" && as != "binary":
-		return badRequest("as must be text or binary")
+	want, err := contentParams(c)
+	if err != nil {
+		return err
+	}
+	bytea := col.BaseOID == oidBytea
+	if !bytea && (want.as == "binary" || want.as == "image") {
+		return badRequest("only a bytea can be had as " + want.as)
 	}
 	where, err := q.conditions()
 	if err != nil {
 		return err
 	}
+	name, from := quoteName(col.Name), " FROM "+q.rel.from()+whereClause(where)
+	sql := "SELECT " + name + from
 	var formats []int16
-	if binary {
+	send := func(values [][]byte) error {
+		return sendCell(c, q.rel, col, values[0], bytea && want.as != "text", download)
+	}
+	switch {
+	case want.piece:
+		sql = fmt.Sprintf("SELECT substring(%[1]s from %[2]d for %[3]d), substring(%[1]s from 1 for %[4]d), octet_length(%[1]s)%[5]s",
+			name, min(want.offset, 1<<30)+1, want.length, sniffBytes, from) // a bytea has 1 GiB at most
+		formats = pieceFormats
+		send = func(values [][]byte) error {
+			p, err := pieceOf(values)
+			if err != nil {
+				return err
+			}
+			return sendPiece(c, p)
+		}
+	case want.as == "image":
+		sql = fmt.Sprintf("SELECT CASE WHEN octet_length(%[1]s) > %[2]d THEN ''::bytea ELSE %[1]s END%[3]s", name, maxPicture, from)
+		formats = []int16{1}
+		send = func(values [][]byte) error {
+			if len(values[0]) == 0 {
+				return notAPicture("it is empty, or longer than 32 MiB")
+			}
+			return sendPicture(c, values[0])
+		}
+	case bytea && want.as != "text":
 		formats = []int16{1}
 	}
 	found := false
-	sql := "SELECT " + quoteName(col.Name) + " FROM " + q.rel.from() + whereClause(where)
 	err = s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
 		found = true
-		return false, sendCell(c, q.rel, col, values[0], binary, download)
+		if values[0] == nil {
+			return false, c.NoContent(http.StatusNoContent)
+		}
+		return false, send(values)
 	}, formats...)
 	if err == nil && !found {
 		return problem(http.StatusNotFound, "row-not-found", "there is no row with this key")
@@ -59,9 +87,6 @@ func (s *Server) getCell(c echo.Context) error {
 
 func sendCell(c echo.Context, rel *relation, col *column, value []byte, binary, download bool) error {
 	h := c.Response().Header()
-	if value == nil {
-		return c.NoContent(http.StatusNoContent)
-	}
 	contentType, ext := "text/plain; charset=utf-8", ".txt"
 	if binary {
 		contentType, ext = "application/octet-stream", ".bin"

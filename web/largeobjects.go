@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -58,7 +59,8 @@ func (s *Server) listLargeObjects(c echo.Context) error {
 // pieceBytes is how much of a large object is read at a time.
 const pieceBytes = 256 << 10
 
-// getLargeObject sends the content as a download, whatever it looks like.
+// getLargeObject sends the content as a download, whatever it looks like, or a
+// piece or a picture of it.
 func (s *Server) getLargeObject(c echo.Context) error {
 	session, err := s.session(c)
 	if err != nil {
@@ -68,6 +70,41 @@ func (s *Server) getLargeObject(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	want, err := contentParams(c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case want.as == "text":
+		return badRequest("a large object has no text form: ask for as=binary")
+	case want.piece || want.as == "image":
+		return s.lookIntoLargeObject(c, session, oid, want)
+	}
+	return s.sendLargeObject(c, session, oid)
+}
+
+// lookIntoLargeObject answers with a piece or a picture.
+func (s *Server) lookIntoLargeObject(c echo.Context, session Session, oid uint32, want contentRequest) error {
+	if want.as == "image" {
+		want.length = maxPicture
+	}
+	sql := fmt.Sprintf("SELECT pg_catalog.lo_get(%d, %d, %d), pg_catalog.lo_get(%[1]d, 0, %[4]d), pg_catalog.lo_lseek64(pg_catalog.lo_open(%[1]d, 262144), 0, 2)",
+		oid, want.offset, want.length, sniffBytes)
+	return s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
+		p, err := pieceOf(values)
+		switch {
+		case err != nil:
+			return false, err
+		case want.as != "image":
+			return false, sendPiece(c, p)
+		case p.total == 0 || p.total > maxPicture:
+			return false, notAPicture("it is empty, or longer than 32 MiB")
+		}
+		return false, sendPicture(c, p.bytes)
+	}, pieceFormats...)
+}
+
+func (s *Server) sendLargeObject(c echo.Context, session Session, oid uint32) (err error) {
 	id := strconv.FormatUint(uint64(oid), 10)
 	sql := "SELECT pg_catalog.lo_get(" + id + ", at, " + strconv.Itoa(pieceBytes) + ") FROM pg_catalog.generate_series(0, greatest(0, " +
 		"pg_catalog.lo_lseek64(pg_catalog.lo_open(" + id + ", 262144), 0, 2) - 1), " + strconv.Itoa(pieceBytes) + ") AS at"

@@ -726,7 +726,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The content of one, as a download. */
+        /** The content of one as a download, a piece of it, or a picture. */
         get: operations["getLargeObject"];
         put?: never;
         post?: never;
@@ -753,8 +753,9 @@ export interface paths {
         /**
          * One value in full.
          * @description Text of the value as text/plain; a bytea (with `as=binary`, its default) as its bytes with
-         *     `Content-Disposition: attachment` and the sniffed type in `X-Snapview-Media-Type`, never as that type. SQL NULL
-         *     is 204.
+         *     `Content-Disposition: attachment` and the sniffed type in `X-Snapview-Media-Type`, never as that type, or with
+         *     `offset` and `length` a piece of them. With `as=image` a bytea that is a PNG, JPEG, GIF or WebP is sent as what
+         *     it is, under a policy that lets it do nothing; everything else is refused. SQL NULL is 204.
          */
         get: operations["getCell"];
         put?: never;
@@ -1806,6 +1807,10 @@ export interface components {
         CheckpointDisk: string;
         /** @description Proves that a page of another origin did not send the request. */
         Write: "1";
+        /** @description With `as=binary`: where a piece begins. */
+        Offset: number;
+        /** @description With `as=binary`: how many bytes a piece has at most. */
+        Length: number;
         /** @description Cancel after so long; the server's limit applies in any case. */
         Timeout: number;
         /**
@@ -2904,6 +2909,11 @@ export interface operations {
     getLargeObject: {
         parameters: {
             query?: {
+                as?: "binary" | "image";
+                /** @description With `as=binary`: where a piece begins. */
+                offset?: components["parameters"]["Offset"];
+                /** @description With `as=binary`: how many bytes a piece has at most. */
+                length?: components["parameters"]["Length"];
                 /** @description Cancel after so long; the server's limit applies in any case. */
                 timeoutSeconds?: components["parameters"]["Timeout"];
             };
@@ -2925,10 +2935,22 @@ export interface operations {
                 headers: {
                     /** @description What the bytes look like. */
                     "X-Snapview-Media-Type"?: string;
+                    /** @description Of a piece: how the whole is best shown. */
+                    "X-Snapview-Look"?: "image" | "pdf" | "json" | "xml" | "text" | "binary";
+                    /** @description Of a piece of text: its encoding. */
+                    "X-Snapview-Charset"?: "utf-8" | "utf-16le" | "utf-16be" | "windows-1252";
+                    /** @description Of a piece: how many bytes the whole has. */
+                    "X-Snapview-Bytes"?: number;
+                    /** @description Of a picture: its width and height. */
+                    "X-Snapview-Pixels"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/octet-stream": string;
+                    "image/png": string;
+                    "image/jpeg": string;
+                    "image/gif": string;
+                    "image/webp": string;
                 };
             };
             default: components["responses"]["Problem"];
@@ -2941,7 +2963,11 @@ export interface operations {
                 key: string;
                 /** @description The column's number. */
                 column: number;
-                as?: "text" | "binary";
+                as?: "text" | "binary" | "image";
+                /** @description With `as=binary`: where a piece begins. */
+                offset?: components["parameters"]["Offset"];
+                /** @description With `as=binary`: how many bytes a piece has at most. */
+                length?: components["parameters"]["Length"];
                 /** @description Send text as an attachment too. */
                 download?: boolean;
             };
@@ -2963,11 +2989,23 @@ export interface operations {
                 headers: {
                     /** @description What the bytes look like. */
                     "X-Snapview-Media-Type"?: string;
+                    /** @description Of a piece: how the whole is best shown. */
+                    "X-Snapview-Look"?: "image" | "pdf" | "json" | "xml" | "text" | "binary";
+                    /** @description Of a piece of text: its encoding. */
+                    "X-Snapview-Charset"?: "utf-8" | "utf-16le" | "utf-16be" | "windows-1252";
+                    /** @description Of a piece: how many bytes the whole has. */
+                    "X-Snapview-Bytes"?: number;
+                    /** @description Of a picture: its width and height. */
+                    "X-Snapview-Pixels"?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "text/plain": string;
                     "application/octet-stream": string;
+                    "image/png": string;
+                    "image/jpeg": string;
+                    "image/gif": string;
+                    "image/webp": string;
                 };
             };
             /** @description The value is NULL. */
