@@ -57,6 +57,10 @@ type Options struct {
 	// store for a prompt. If it is nil, an encrypted store is ErrPassphrase.
 	Passphrase func(what string) ([]byte, error)
 
+	// ReadAhead says which directories of this host are read in larger
+	// pieces, ahead, and through the cache. Empty is ReadAheadAuto.
+	ReadAhead ReadAhead
+
 	// MaxOpenFiles bounds the file descriptors a source keeps open;
 	// 0 means DefaultMaxOpenFiles.
 	MaxOpenFiles int
@@ -76,6 +80,16 @@ type Options struct {
 	// and that it does again. It is called from any goroutine.
 	Notice func(message string)
 }
+
+// ReadAhead says when directories are read through a cache.
+type ReadAhead string
+
+// When directories are read through a cache.
+const (
+	ReadAheadAuto ReadAhead = "auto" // network file systems and FUSE
+	ReadAheadOn   ReadAhead = "on"   // any
+	ReadAheadOff  ReadAhead = "off"  // none
+)
 
 // Defaults of Options.
 const (

@@ -82,7 +82,7 @@ func TestPackagesImportOnlyWhatThePlanAllows(t *testing.T) {
 }
 
 // helpers of the sources, which several of them may share.
-var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout", "snapshot/seekable", "snapshot/cache", "snapshot/hostdir", "snapshot/tarset", "snapshot/tarheaders", "snapshot/spans", "snapshot/inflate", "snapshot/lz4frame", "snapshot/objects"}
+var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout", "snapshot/seekable", "snapshot/cache", "snapshot/hostdir", "snapshot/tarset", "snapshot/tarheaders", "snapshot/spans", "snapshot/inflate", "snapshot/lz4frame", "snapshot/objects", "snapshot/objects/mounted"}
 
 // catalogues are the sources that add a catalogue to backups which other sources
 // read, and so may import those.

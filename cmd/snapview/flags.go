@@ -34,6 +34,7 @@ type openFlags struct {
 	chain       []string
 	cacheDir    string
 	cacheLimit  bytesValue
+	readAhead   string
 	passphrase  passphraseAsker
 	verbose     bool
 }
@@ -46,6 +47,8 @@ func (f *openFlags) backupFlags(c *cobra.Command) {
 	flags.StringVar(&f.root, "root", "", "the data directory's path inside REF, where there are several (in a disk image also PARTITION:PATH or GROUP/VOLUME:PATH)")
 	flags.StringArrayVar(&f.chain, "chain", nil, "another backup of the chain that `REF`, an incremental one, belongs to, if it does not lie beside it (repeatable)")
 	f.cacheFlags(c)
+	flags.StringVar(&f.readAhead, "read-ahead", "auto", "read a directory in larger pieces, ahead, and keep them in the cache: on, off, or auto, for network file systems and FUSE")
+	complete(c, "read-ahead", "auto", "on", "off")
 	flags.StringVar(&f.passphrase.file, "passphrase-file", "", "file with the passphrase of an encrypted backup (default $SNAPVIEW_PASSPHRASE, or asked for at a terminal)")
 	f.passphrase.command = c
 	flags.BoolVar(&f.unsafe, "assume-crash-consistent", false, "the data directory is a snapshot of one instant (ZFS, LVM, EBS): open it without a backup_label")
@@ -117,6 +120,11 @@ func (f *openFlags) snapshotOptions() (snapshot.Options, error) {
 	opts := snapshot.Options{
 		AssumeCrashConsistent: f.unsafe, Tablespaces: map[uint32]string{},
 		WALDir: f.walDir, Root: f.root, CacheDir: f.cacheDir, CacheLimit: int64(f.cacheLimit), Chain: f.chain, Passphrase: f.passphrase.ask,
+	}
+	switch opts.ReadAhead = snapshot.ReadAhead(orAuto(f.readAhead)); opts.ReadAhead {
+	case snapshot.ReadAheadAuto, snapshot.ReadAheadOn, snapshot.ReadAheadOff:
+	default:
+		return opts, usageError{fmt.Errorf("--read-ahead %q: write auto, on or off", f.readAhead)}
 	}
 	if opts.CacheDir == "" {
 		opts.CacheDir = os.Getenv("SNAPVIEW_CACHE_DIR")

@@ -12,7 +12,7 @@ import (
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/directory"
-	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/objects/mounted"
 )
 
 // Open opens a backup at a place: the one that the place is, or the one that
@@ -110,7 +110,7 @@ func (o *opener) open() (*snapshot.Snapshot, error) {
 	}
 	p := compressed.Place{Name: ".", Folder: true, Counter: &snapshot.Counter{}, Amend: o.amend}
 	var err error
-	if p.Store, err = objects.OpenLocal(data, o.opts.MaxOpenFiles, p.Counter); err != nil {
+	if p.Store, err = mounted.OpenLocal(data, o.opts, p.Counter); err != nil {
 		return nil, err
 	}
 	return compressed.OpenStore(o.ctx, data, p, o.opts)

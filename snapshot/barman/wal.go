@@ -16,6 +16,7 @@ import (
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/objects/mounted"
 )
 
 const (
@@ -106,7 +107,7 @@ func (w *wal) collect() error {
 
 // store opens a folder of the server's, which may be a link to another disk.
 func (w *wal) store(name string) (objects.Store, error) {
-	store, err := objects.OpenLocal(filepath.Join(w.o.place.server, name), w.o.opts.MaxOpenFiles, w.draft.Counter)
+	store, err := mounted.OpenLocal(filepath.Join(w.o.place.server, name), w.o.opts, w.draft.Counter)
 	if err != nil {
 		return nil, err
 	}

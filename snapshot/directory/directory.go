@@ -20,6 +20,7 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/hostdir"
+	"github.com/snapview/snapview/snapshot/objects/mounted"
 )
 
 // opener is the state of one Open.
@@ -55,13 +56,16 @@ func OpenAmended(ctx context.Context, ref string, opts snapshot.Options, amend f
 	counter := &snapshot.Counter{}
 	o := &opener{
 		ctx: ctx, opts: opts, dir: dir,
-		pool:        hostdir.NewPool(opts.MaxOpenFiles, counter),
+		pool:        mounted.NewPool(opts, counter, dir, "global/pg_control", "backup_label"),
 		builder:     snapshot.NewBuilder(),
 		tablespaces: map[uint32]string{},
 		found:       map[uint32]string{},
 	}
 	if err := o.walk(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", ref, err), o.pool.Close())
+	}
+	if c, ok := mounted.Check(o.pool); ok {
+		o.checks = append(o.checks, c)
 	}
 	d := snapshot.Draft{
 		Kind: snapshot.KindDirectory, Ref: ref,

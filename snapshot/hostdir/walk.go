@@ -9,6 +9,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -60,21 +62,55 @@ func (w *Walk) dir(ctx context.Context, r *Root, name string, depth int) error {
 		return fmt.Errorf("list %s/%s: %w", r.name, name, err)
 	}
 	slices.Sort(names)
-	for _, n := range names {
-		if err := w.entry(ctx, r, fd, n, path.Join(name, n), depth); err != nil {
+	found := stats(r, fd, names)
+	for i, n := range names {
+		if err := w.entry(ctx, r, fd, n, path.Join(name, n), depth, found(i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *Walk) entry(ctx context.Context, r *Root, dirfd int, base, name string, depth int) error {
+// A found is what the kernel says of a name.
+type found struct {
+	st  unix.Stat_t
+	err error
+}
+
+// stats returns what looks at the names in a directory, one by one; where each
+// look may be a round trip, several have been taken at once before.
+func stats(r *Root, dirfd int, names []string) func(i int) found {
+	look := func(i int) (f found) {
+		f.err = unix.Fstatat(dirfd, names[i], &f.st, unix.AT_SYMLINK_NOFOLLOW)
+		return f
+	}
+	if r.cache == nil {
+		return look
+	}
+	list := make([]found, len(names))
+	var next atomic.Int64
+	var looking sync.WaitGroup
+	for range min(farLooks, len(names)) {
+		looking.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+				list[i] = look(i)
+			}
+		})
+	}
+	looking.Wait()
+	return func(i int) found { return list[i] }
+}
+
+// farLooks is how many names are looked at at once where that takes time.
+const farLooks = 16
+
+func (w *Walk) entry(ctx context.Context, r *Root, dirfd int, base, name string, depth int, f found) error {
 	if !utf8.ValidString(base) {
 		w.skip(name, "its name is not UTF-8")
 		return nil
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(dirfd, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	st := f.st
+	if err := f.err; err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return nil // removed meanwhile
 		}

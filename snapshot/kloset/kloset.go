@@ -13,6 +13,7 @@ import (
 	"github.com/snapview/snapview/snapshot/kloset/format"
 	"github.com/snapview/snapview/snapshot/kloset/repo"
 	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/objects/mounted"
 )
 
 // A Place is where a Kloset lies.
@@ -49,7 +50,7 @@ func Local(ref string, opts snapshot.Options) (p Place, err error) {
 	if !p.Folder {
 		at, p.Name = filepath.Dir(at), filepath.Base(at)
 	}
-	p.Store, err = objects.OpenLocal(at, opts.MaxOpenFiles, p.Counter)
+	p.Store, err = mounted.OpenLocal(at, opts, p.Counter)
 	return p, err
 }
 

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -25,14 +26,19 @@ var _ Store = (*Local)(nil)
 // OpenLocal returns the directory as a store. Bytes read are added to counter;
 // at most maxOpenFiles stay open (0: snapshot.DefaultMaxOpenFiles).
 func OpenLocal(dir string, maxOpenFiles int, counter *snapshot.Counter) (*Local, error) {
+	return OpenLocalIn(dir, hostdir.NewPool(maxOpenFiles, counter))
+}
+
+// OpenLocalIn is OpenLocal with a pool of the caller's, which is closed with the
+// store, or when the store cannot be opened.
+func OpenLocalIn(dir string, pool *hostdir.Pool) (*Local, error) {
 	resolved, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, pool.Close())
 	}
-	pool := hostdir.NewPool(maxOpenFiles, counter)
 	root, err := pool.Root(resolved)
 	if err != nil {
-		return nil, err // the pool holds nothing yet
+		return nil, errors.Join(err, pool.Close())
 	}
 	return &Local{resolved, pool, root}, nil
 }

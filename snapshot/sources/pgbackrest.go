@@ -13,6 +13,7 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/objects/mounted"
 	"github.com/snapview/snapview/snapshot/pgbackrest"
 )
 
@@ -75,7 +76,7 @@ func hasInfo(dir, name string) bool {
 // the reference itself leads.
 func openPgBackRest(ctx context.Context, root, selected string, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	counter := &snapshot.Counter{}
-	store, err := objects.OpenLocal(root, opts.MaxOpenFiles, counter)
+	store, err := mounted.OpenLocal(root, opts, counter)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ func listPgBackRest(ctx context.Context, ref string, opts snapshot.Options) ([]s
 	if !ok {
 		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is no repository of pgBackRest any more", ref)
 	}
-	store, err := objects.OpenLocal(root, opts.MaxOpenFiles, &snapshot.Counter{})
+	store, err := mounted.OpenLocal(root, opts, &snapshot.Counter{})
 	if err != nil {
 		return nil, err
 	}

@@ -6,12 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/cache"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/kloset"
 	"github.com/snapview/snapview/snapshot/objects"
@@ -160,13 +158,8 @@ func find(ctx context.Context, address string, opts snapshot.Options) (*remote, 
 	default:
 		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s: this build opens s3:// and https:// addresses, not %s://; mount the store (rclone, s3fs) or copy the backup here", Redact(address), scheme)
 	}
-	co := chunks.Options{Patience: openPatience, Notice: opts.Notice, Disk: opts.CacheLimit}
-	if co.Disk == 0 {
-		co.Disk = snapshot.DefaultCacheLimit
-	}
-	if dir, err := cache.Dir(opts.CacheDir); err == nil {
-		co.Dir = filepath.Join(dir, "chunks") // without one, memory has to do
-	}
+	co := chunks.OptionsOf(opts)
+	co.Patience = openPatience
 	r.store = chunks.New(store, co)
 	r.from = r.store
 	return r, nil

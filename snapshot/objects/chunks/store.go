@@ -180,6 +180,12 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.Behind(name, in), nil
+}
+
+// Behind returns an object of the inner store, or one that is kept as if it
+// were its, behind the cache. The name is part of what its chunks are kept by.
+func (s *Store) Behind(name string, in objects.Object) objects.Object {
 	o := &object{store: s, in: in, size: in.Size(), name: s.String() + "/" + name}
 	tag := ""
 	if r, ok := in.(objects.Ranged); ok {
@@ -204,7 +210,7 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 		s.ids[o.version] = id
 	}
 	o.id = id
-	return o, nil
+	return o
 }
 
 // List implements objects.Store.
