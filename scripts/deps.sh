@@ -17,6 +17,7 @@ test=(
 	nbdkit nbd-client fio                              #
 	qemu-system-x86 seabios busybox-static             # the kernel's NBD client
 	pgbackrest                                         # repositories to open
+	restic borgbackup python3-pyfuse3                  # backups that are mounted
 	docker.io mmdebstrap                               # PostgreSQL in Docker
 	chromium fonts-dejavu-core                         # the page
 	nodejs npm                                         # the page's build and tests

@@ -101,3 +101,27 @@ func TestMounted_AnotherBackupAtTheSamePlace(t *testing.T) {
 		t.Error("a page of the other backup was shown")
 	}
 }
+
+// Backups that restic and borg made of a data directory and its tablespace, and
+// show by FUSE: what they lie in is recognised, read ahead, and kept.
+func TestMounted_ByRealTools(t *testing.T) {
+	dir := snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst")
+	want := snapshottest.TreeOf(t, filepath.Join(dir, "fp"), map[uint32]string{16384: filepath.Join(dir, "fp_ts1")})
+	for _, program := range snapshottest.Mounters {
+		t.Run(program, func(t *testing.T) {
+			ref := snapshottest.Mounted(t, program, dir)
+			opts := snapshot.Options{CacheDir: t.TempDir()}
+			conforms(t, ref, snapshot.KindDirectory, opts, want)
+
+			s := open(t, ref, opts)
+			defer s.Close()
+			if report := snapshottest.Report(s); !strings.Contains(report, "info mount:") || !strings.Contains(report, "fuse") {
+				t.Errorf("the mount is not spoken of:\n%s", report)
+			}
+			snapshottest.Compare(t, snapshottest.Hashes(t, s.Tree), want)
+			if n := s.BytesRead(); n > 10<<10 {
+				t.Errorf("what was read before was read again: %d bytes", n)
+			}
+		})
+	}
+}

@@ -190,7 +190,10 @@ func storeKind(ref string, list []os.DirEntry) string {
 		m, err := filepath.Glob(filepath.Join(escapeGlob(ref), pattern))
 		return err == nil && len(m) > 0
 	}
-	const later = ", a kind that this build does not open yet: restore it, or mount it and open the mounted data directory"
+	// mount tells how to get at what this build does not read itself.
+	mount := func(command string) string {
+		return ", whose backups are opened where they are mounted: " + command + ", then open the data directory below DIR"
+	}
 	switch {
 	case names["toc.dat"]:
 		return "a logical dump (pg_dump -Fd): it has no data files; restore it with pg_restore"
@@ -199,13 +202,13 @@ func storeKind(ref string, list []os.DirEntry) string {
 	case names["CONFIG"] && (names["packfiles"] || names["states"]):
 		return "what is left of a Plakar Kloset store: it has no folder states, or CONFIG is no file"
 	case names["config"] && names["snapshots"] && names["keys"] && names["data"]:
-		return "a restic repository" + later
+		return "a restic repository" + mount("restic mount DIR")
 	case names["config"] && names["data"] && names["README"]:
-		return "a borg repository" + later
+		return "a borg repository" + mount("borg mount REPOSITORY DIR")
 	case names["kopia.repository.f"] || names["kopia.repository"]:
-		return "a kopia repository" + later
+		return "a kopia repository" + mount("kopia mount all DIR")
 	case names["basebackups_005"]:
-		return "a WAL-G store" + later
+		return "a WAL-G store, a kind that this build does not open: fetch the backup (wal-g backup-fetch DIR NAME) and open DIR"
 	case names["base"] && names["wals"]:
 		return "a Barman server's folder without a readable list of backups (base/ID/backup.info, meta/ID-backup.info)"
 	case names["data"] && names["backup.info"]:
