@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -20,8 +21,10 @@ type Catalogue interface {
 	Refresh(ctx context.Context) error
 
 	// Preflight says what a snapshot of the catalogue is and whether it can
-	// be opened, without opening it. ErrNotFound if it is not in the catalogue.
-	Preflight(ctx context.Context, reference string) (Snapshot, error)
+	// be opened, without opening it. chain names other snapshots of the
+	// catalogue that an incremental one builds on, if they do not lie beside
+	// it. ErrNotFound if one is not in the catalogue.
+	Preflight(ctx context.Context, reference string, chain []string) (Snapshot, error)
 
 	// Open begins to open a snapshot of the catalogue and returns the session,
 	// opening. ErrNotFound if it is not in the catalogue, ErrConflict when no
@@ -77,14 +80,15 @@ type OpenLimits struct {
 
 // OpenOptions say what to open and how. Zero values mean the program's own.
 type OpenOptions struct {
-	Reference             string `json:"reference"`
-	Name                  string `json:"name,omitempty"`
-	Database              string `json:"database,omitempty"`
-	Writable              bool   `json:"writable,omitempty"`
-	MaxOverlayBytes       int64  `json:"maxOverlayBytes,omitempty"`
-	TTLSeconds            int64  `json:"ttlSeconds,omitempty"`
-	IdleSeconds           int64  `json:"idleSeconds,omitempty"`
-	AssumeCrashConsistent bool   `json:"assumeCrashConsistent,omitempty"`
+	Reference             string   `json:"reference"`
+	Chain                 []string `json:"chain,omitempty"` // as for Preflight
+	Name                  string   `json:"name,omitempty"`
+	Database              string   `json:"database,omitempty"`
+	Writable              bool     `json:"writable,omitempty"`
+	MaxOverlayBytes       int64    `json:"maxOverlayBytes,omitempty"`
+	TTLSeconds            int64    `json:"ttlSeconds,omitempty"`
+	IdleSeconds           int64    `json:"idleSeconds,omitempty"`
+	AssumeCrashConsistent bool     `json:"assumeCrashConsistent,omitempty"`
 
 	// Owner is who asks, as the server knows him; it is not in the request.
 	Owner string `json:"-"`
@@ -131,7 +135,11 @@ func (s *Server) getPreflight(c echo.Context) error {
 	if reference == "" {
 		return badRequest("the parameter reference is missing")
 	}
-	snapshot, err := catalogue.Preflight(c.Request().Context(), reference)
+	chain := c.QueryParams()["chain"]
+	if err := checkChain(chain); err != nil {
+		return err
+	}
+	snapshot, err := catalogue.Preflight(c.Request().Context(), reference, chain)
 	if err != nil {
 		return err
 	}
@@ -155,10 +163,23 @@ func (s *Server) openSession(c echo.Context) error {
 	case len(opts.Name) > 200:
 		return badRequest("name is longer than 200 bytes")
 	}
+	if err := checkChain(opts.Chain); err != nil {
+		return err
+	}
 	opts.Owner = userOf(c)
 	session, err := catalogue.Open(c.Request().Context(), opts)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusCreated, info(session))
+}
+
+// maxChain is the longest chain of backups that a client may name.
+const maxChain = 1000
+
+func checkChain(chain []string) error {
+	if len(chain) > maxChain {
+		return badRequest("chain has more than " + strconv.Itoa(maxChain) + " backups")
+	}
+	return nil
 }

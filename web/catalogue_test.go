@@ -37,7 +37,7 @@ func TestCatalogue(t *testing.T) {
 	e := newCatalogueEnv(t)
 	var list web.CatalogueList
 	e.call("GET", "/catalogue", nil, 200, &list)
-	if len(list.Items) != 11 || len(list.Stores) != 3 || list.Limits.Sessions != 2 {
+	if len(list.Items) != 13 || len(list.Stores) != 3 || list.Limits.Sessions != 2 {
 		t.Fatalf("%+v", list)
 	}
 	before := *list.Stores[0].CheckedAt
@@ -74,6 +74,24 @@ func TestCatalogue_Open(t *testing.T) {
 		t.Errorf("%+v", info)
 	}
 	e.call("POST", "/sessions", map[string]any{"reference": "/backups/2026-11-20"}, 409, nil)
+}
+
+func TestCatalogue_OpensAChainThatLiesApart(t *testing.T) {
+	e := newCatalogueEnv(t)
+	preflight := "/catalogue/preflight?reference=" + webtest.ScatteredSnapshot
+	e.refused("GET", preflight, nil, 409, "conflict")
+	e.refused("GET", preflight+"&chain=/etc", nil, 404, "not-found")
+	e.call("GET", preflight+"&chain="+webtest.ScatteredParent, nil, 200, nil)
+	body := map[string]any{"reference": webtest.ScatteredSnapshot}
+	e.refused("POST", "/sessions", body, 409, "conflict")
+	body["chain"] = []string{webtest.ScatteredParent, "/etc"}
+	e.refused("POST", "/sessions", body, 404, "not-found")
+	body["chain"] = make([]string, 1001)
+	e.refused("POST", "/sessions", body, 400, "bad-request")
+	body["chain"] = []string{webtest.ScatteredParent}
+	var opened web.Info
+	e.call("POST", "/sessions", body, 201, &opened)
+	e.reaches(opened.ID, web.StateReady)
 }
 
 func TestCatalogue_IsNotThereWithoutStores(t *testing.T) {

@@ -213,6 +213,7 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	}
 	e.call("GET", shop+"/large-objects/"+large, nil, 200, nil)
 	e.call("GET", oid+"/cell?key="+url.QueryEscape(`["9"]`)+"&column=3", nil, 204, nil)
+	e.call("GET", "/me", nil, 200, nil)
 	e.call("GET", "/catalogue", nil, 200, nil)
 	e.call("POST", "/catalogue/refresh", nil, 200, nil)
 	e.call("GET", "/catalogue/preflight?reference=/backups/2026-11-20", nil, 200, nil)
@@ -236,6 +237,7 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	e.closed(fork.ID)
 	e.call("DELETE", "/sessions/demo/layers/c4", nil, 204, nil)
 	e.query("select 1")
+	e.desk()
 	e.call("POST", shop+"/export", map[string]any{"sql": "select 1", "format": "json"}, 200, nil)
 	var export struct{ URL string }
 	e.call("POST", shop+"/exports", map[string]any{"sql": "select 1", "format": "csv"}, 201, &export)

@@ -147,6 +147,7 @@ func (s *Server) runQuery(c echo.Context) error {
 	if err := frames.frame(map[string]any{"end": end}); err != nil {
 		s.log.Debug("the client of a query is gone", "session", before.ID, "error", err)
 	}
+	s.remember(c, before, database, body.SQL, end)
 	return nil
 }
 

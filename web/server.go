@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/snapview/snapview/web/desk"
 )
 
 // Options configure a Server. Sessions is required, the rest has defaults.
@@ -42,6 +44,10 @@ type Options struct {
 	// Audit, if not nil, is called after every statement that a client ran,
 	// from the goroutine that ran it.
 	Audit func(Statement)
+
+	// Desks keeps tabs, saved statements and history; nil keeps them until the
+	// server ends.
+	Desks *desk.Store
 
 	// Logger gets one line per request at level Debug, and what went wrong.
 	// Tokens, cookies and statements are never in it.
@@ -82,6 +88,7 @@ type Server struct {
 	queries *queries
 	tickets *tickets
 	users   userHashes
+	desks   *desk.Store
 	metrics *metrics
 	http    *http.Server
 
@@ -111,6 +118,9 @@ func New(opts Options) (*Server, error) {
 		opts.MaxStatements = 20
 	}
 	opts.Version = opts.Version.withDefaults()
+	if opts.Desks == nil {
+		opts.Desks = desk.New("", "")
+	}
 	assets, err := loadAssets(embedded())
 	if err != nil {
 		return nil, fmt.Errorf("web: embedded page: %w", err)
@@ -118,7 +128,7 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts: opts, log: opts.Logger, auth: newAuthenticator(), assets: assets,
 		pools: newPools(), queries: newQueries(opts.MaxStatements), tickets: newTickets(),
-		users: opts.Users.hashes(),
+		users: opts.Users.hashes(), desks: opts.Desks,
 	}
 	s.metrics = newMetrics(s)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -266,6 +276,19 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/healthz", s.getHealth)
 	g.GET("/version", s.getVersion)
 	g.GET("/openapi.yaml", s.getContract)
+
+	g.GET("/me", s.getMe)
+	g.GET("/queries", s.listSavedQueries)
+	g.POST("/queries", s.saveQueries)
+	g.PUT("/queries/:qid", s.replaceSavedQuery)
+	g.DELETE("/queries/:qid", s.removeSavedQuery)
+	g.GET("/history", s.listHistory)
+	g.DELETE("/history", s.forgetHistory)
+	g.GET("/history/:eid", s.getHistoryEntry)
+	g.DELETE("/history/:eid", s.forgetHistoryEntry)
+	g.GET("/sessions/:id/tabs", s.listTabs)
+	g.PUT("/sessions/:id/tabs/:tab", s.putTab)
+	g.DELETE("/sessions/:id/tabs/:tab", s.removeTab)
 
 	g.GET("/catalogue", s.listCatalogue)
 	g.POST("/catalogue/refresh", s.refreshCatalogue)

@@ -127,25 +127,30 @@ func catalogueEntry(store string, l snapshot.Listing) web.CatalogueEntry {
 	return e
 }
 
-// has says whether a reference is on the list: nothing else is touched for a
+// has says whether references are on the list: nothing else is touched for a
 // client.
-func (c *catalogue) has(ref string) error {
+func (c *catalogue) has(refs ...string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.found {
-		if slices.ContainsFunc(s.items, func(l snapshot.Listing) bool { return l.Ref == ref }) {
-			return nil
+	for _, ref := range refs {
+		listed := slices.ContainsFunc(c.found, func(s storeState) bool {
+			return slices.ContainsFunc(s.items, func(l snapshot.Listing) bool { return l.Ref == ref })
+		})
+		if !listed {
+			return fmt.Errorf("%w: %s is not in the catalogue", web.ErrNotFound, ref)
 		}
 	}
-	return fmt.Errorf("%w: %s is not in the catalogue", web.ErrNotFound, ref)
+	return nil
 }
 
 // Preflight implements web.Catalogue.
-func (c *catalogue) Preflight(ctx context.Context, ref string) (web.Snapshot, error) {
-	if err := c.has(ref); err != nil {
+func (c *catalogue) Preflight(ctx context.Context, ref string, chain []string) (web.Snapshot, error) {
+	if err := c.has(append(chain, ref)...); err != nil {
 		return web.Snapshot{}, err
 	}
-	snap, err := sources.Open(ctx, ref, c.reads)
+	opts := c.reads
+	opts.Chain = chain
+	snap, err := sources.Open(ctx, ref, opts)
 	if err != nil {
 		return web.Snapshot{}, fmt.Errorf("%w: %w", web.ErrConflict, err)
 	}
@@ -155,7 +160,7 @@ func (c *catalogue) Preflight(ctx context.Context, ref string) (web.Snapshot, er
 
 // Open implements web.Catalogue.
 func (c *catalogue) Open(_ context.Context, o web.OpenOptions) (web.Session, error) {
-	if err := c.has(o.Reference); err != nil {
+	if err := c.has(append(o.Chain, o.Reference)...); err != nil {
 		return nil, err
 	}
 	opts, err := c.options(o)
@@ -177,7 +182,7 @@ func (c *catalogue) Open(_ context.Context, o web.OpenOptions) (web.Session, err
 // options are those of a session that was asked for, within the limits.
 func (c *catalogue) options(o web.OpenOptions) (session.Options, error) {
 	opts := c.opens
-	opts.Ref, opts.Name = o.Reference, o.Name
+	opts.Ref, opts.Snapshot.Chain, opts.Name = o.Reference, o.Chain, o.Name
 	invalid := func(format string, args ...any) (session.Options, error) {
 		return opts, fmt.Errorf("%w: "+format, append([]any{web.ErrInvalid}, args...)...)
 	}

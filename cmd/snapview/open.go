@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/web"
+	"github.com/snapview/snapview/web/desk"
 )
 
 // closeTime is how long a session may take to come down before the command
@@ -114,6 +116,7 @@ type pages struct{ server *web.Server }
 func (a *app) servePages(h *house, listen string, change ...func(*web.Options)) (*pages, error) {
 	opts := web.Options{
 		Sessions: h,
+		Desks:    desk.New(filepath.Join(a.stateRoot(), "desks"), hostUser()),
 		Version:  web.Version{Version: versionString()},
 	}
 	for _, f := range change {

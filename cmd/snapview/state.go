@@ -2,8 +2,22 @@ package main
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 )
+
+// hostUser is whose tabs, saved statements and history the page keeps: the user
+// who called sudo, not root for all of them.
+func hostUser() string {
+	if name := os.Getenv("SUDO_USER"); name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Geteuid())
+}
 
 // stateRoot is where sessions live: the flag, the environment, or the place
 // that the Filesystem Hierarchy Standard has for it.

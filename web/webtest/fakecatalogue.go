@@ -3,6 +3,8 @@ package webtest
 import (
 	"context"
 	"fmt"
+	"path"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,13 @@ func (c *Catalogue) Wait() { c.wg.Wait() }
 // BrokenSnapshot is the reference of one that cannot be opened.
 const BrokenSnapshot = "/backups/2026-11-17"
 
+// ScatteredSnapshot is the reference of an incremental one whose full backup,
+// ScatteredParent, lies elsewhere and must be named.
+const (
+	ScatteredSnapshot = "/backups/incremental/friday"
+	ScatteredParent   = "/backups/full/thursday"
+)
+
 func (c *Catalogue) items() []web.CatalogueEntry {
 	day := time.Date(2026, 11, 20, 2, 14, 9, 0, time.UTC)
 	var items []web.CatalogueEntry
@@ -60,6 +69,18 @@ func (c *Catalogue) items() []web.CatalogueEntry {
 		}
 		items = append(items, e)
 	}
+	for i, reference := range []string{ScatteredSnapshot, ScatteredParent} {
+		at := time.Date(2026, 11, 20-i, 22, 10, 0, 0, time.UTC)
+		e := web.CatalogueEntry{
+			Reference: reference, Store: "/backups", Kind: "data folder", Label: path.Base(reference), Time: &at, Bytes: int64(40+800*i) << 20,
+			Type: "incremental", Major: 17, SystemIdentifier: "7710508723054577777", Timeline: 1, StartLSN: fmt.Sprintf("7/%X000028", 9-i),
+		}
+		if i == 1 {
+			e.Type = "full"
+		}
+		items = append(items, e)
+	}
+	slices.SortStableFunc(items, func(a, b web.CatalogueEntry) int { return b.Time.Compare(*a.Time) })
 	return items
 }
 
@@ -74,7 +95,7 @@ func (c *Catalogue) List(context.Context) (web.CatalogueList, error) {
 	return web.CatalogueList{
 		Items: c.items(),
 		Stores: []web.Store{
-			{Reference: "/backups", CheckedAt: &looked, Millis: 41, Snapshots: 9},
+			{Reference: "/backups", CheckedAt: &looked, Millis: 41, Snapshots: 11},
 			{Reference: "/var/lib/pgbackrest", CheckedAt: &looked, Millis: 12, Snapshots: 2},
 			{Reference: "/mnt/nas", CheckedAt: &looked, Problem: "stat /mnt/nas: host is down"},
 		},
@@ -100,9 +121,12 @@ func (c *Catalogue) find(reference string) (web.CatalogueEntry, error) {
 }
 
 // Preflight implements web.Catalogue.
-func (c *Catalogue) Preflight(_ context.Context, reference string) (web.Snapshot, error) {
+func (c *Catalogue) Preflight(_ context.Context, reference string, chain []string) (web.Snapshot, error) {
 	e, err := c.find(reference)
 	if err != nil {
+		return web.Snapshot{}, err
+	}
+	if err := c.checkChain(e, chain); err != nil {
 		return web.Snapshot{}, err
 	}
 	s := demoSnapshot(time.Now())
@@ -114,10 +138,26 @@ func (c *Catalogue) Preflight(_ context.Context, reference string) (web.Snapshot
 	return s, nil
 }
 
+// checkChain wants the full backup of the one incremental snapshot that needs it.
+func (c *Catalogue) checkChain(e web.CatalogueEntry, chain []string) error {
+	for _, reference := range chain {
+		if _, err := c.find(reference); err != nil {
+			return err
+		}
+	}
+	if e.Reference == ScatteredSnapshot && !slices.Contains(chain, ScatteredParent) {
+		return fmt.Errorf("%w: %s builds on the backup of 2026-11-19 22:10:00 UTC, which does not lie beside it: name it with --chain", web.ErrConflict, e.Reference)
+	}
+	return nil
+}
+
 // Open implements web.Catalogue.
 func (c *Catalogue) Open(_ context.Context, opts web.OpenOptions) (web.Session, error) {
 	e, err := c.find(opts.Reference)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.checkChain(e, opts.Chain); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()

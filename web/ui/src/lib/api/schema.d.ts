@@ -38,6 +38,148 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who asks, as the server knows him. */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/queries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The statements that the caller saved, by name. */
+        get: operations["listSavedQueries"];
+        put?: never;
+        /**
+         * Save statements, all of them or none.
+         * @description 409 `too-large` when there is room for no more.
+         */
+        post: operations["saveQueries"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/queries/{qid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                qid: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Change a statement that was saved. */
+        put: operations["replaceSavedQuery"];
+        post?: never;
+        /** Forget a statement that was saved. */
+        delete: operations["removeSavedQuery"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The statements that the caller ran by runQuery, newest first, each on a database of a backup once. */
+        get: operations["listHistory"];
+        put?: never;
+        post?: never;
+        /** Forget all of it. */
+        delete: operations["forgetHistory"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/history/{eid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eid: string;
+            };
+            cookie?: never;
+        };
+        /** One entry, its statement up to 32 KiB. */
+        get: operations["getHistoryEntry"];
+        put?: never;
+        post?: never;
+        /** Forget every run of the entry's statement, on its database of its backup. */
+        delete: operations["forgetHistoryEntry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/tabs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The caller's tabs over the session's backup, in their order.
+         * @description They are there again when the backup is opened again, and in the session's forks.
+         */
+        get: operations["listTabs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/tabs/{tab}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The tab's id; chosen by the page. */
+                tab: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Open a tab, or change it. */
+        put: operations["putTab"];
+        post?: never;
+        /** Close a tab. */
+        delete: operations["removeTab"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/catalogue": {
         parameters: {
             query?: never;
@@ -1765,6 +1907,79 @@ export interface components {
             children: boolean;
             timeoutSeconds?: number;
         };
+        /** @description How a result is drawn. Columns are named; what is absent is the page's choice. */
+        ChartChoice: {
+            on: boolean;
+            kind?: string;
+            x?: string;
+            y?: string[];
+            /** @description A column whose values are series. */
+            by?: string;
+            /** @description What becomes of several values at one x. */
+            fold?: string;
+        };
+        SavedQueryInput: {
+            name: string;
+            description?: string;
+            tags?: string[];
+            /** @description That it was written for. */
+            database?: string;
+            sql: string;
+            chart?: components["schemas"]["ChartChoice"];
+        };
+        SavedQuery: {
+            id: string;
+            name: string;
+            description?: string;
+            tags?: string[];
+            database?: string;
+            sql: string;
+            chart?: components["schemas"]["ChartChoice"];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        SavedQueryList: {
+            items: components["schemas"]["SavedQuery"][];
+        };
+        EditorTab: {
+            id: string;
+            /** @description Given by a person; otherwise the page takes one from the statement. */
+            title?: string;
+            database?: string;
+            sql: string;
+            /** @description Orders the tabs. */
+            position: number;
+            /** @description Id of the saved statement that it shows. */
+            saved?: string;
+            chart?: components["schemas"]["ChartChoice"];
+            /** Format: date-time */
+            updatedAt: string;
+        };
+        HistoryEntry: {
+            id: string;
+            /** Format: date-time */
+            time: string;
+            session: string;
+            /** @description The backup. */
+            reference: string;
+            moment?: string;
+            database: string;
+            sql: string;
+            /** @description sql is the beginning of a longer statement. */
+            cut?: boolean;
+            /** Format: int64 */
+            rows: number;
+            /** @description There were more rows than were asked for. */
+            truncated?: boolean;
+            ms: number;
+            /** @enum {string} */
+            outcome: "ok" | "cancelled" | "failed";
+            error?: string;
+            /** @description How often it is in the history. */
+            runs?: number;
+        };
     };
     responses: {
         /** @description It did not work. */
@@ -1866,6 +2081,332 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The person. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Of a shared server; absent for who runs it. */
+                        user?: string;
+                        /** @description What is kept outlives the server. */
+                        lasting: boolean;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSavedQueries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The statements. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedQueryList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    saveQueries: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    items: components["schemas"]["SavedQueryInput"][];
+                };
+            };
+        };
+        responses: {
+            /** @description They are saved. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedQueryList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    replaceSavedQuery: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                qid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SavedQueryInput"];
+            };
+        };
+        responses: {
+            /** @description It is changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedQuery"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeSavedQuery: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                qid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listHistory: {
+        parameters: {
+            query?: {
+                /** @description Words that statement, database or backup hold, whatever the case. */
+                q?: string;
+                database?: string;
+                /** @description The backup's. */
+                reference?: string;
+                /** @description The `next` of the page before. */
+                before?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page; statements are cut to 2,000 characters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["HistoryEntry"][];
+                        next?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    forgetHistory: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is forgotten. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getHistoryEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entry. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HistoryEntry"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    forgetHistoryEntry: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                eid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is forgotten. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTabs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tabs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["EditorTab"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putTab: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The tab's id; chosen by the page. */
+                tab: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    title?: string;
+                    database?: string;
+                    sql: string;
+                    position: number;
+                    saved?: string;
+                    chart?: components["schemas"]["ChartChoice"];
+                };
+            };
+        };
+        responses: {
+            /** @description The tab. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditorTab"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeTab: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The tab's id; chosen by the page. */
+                tab: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is closed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     listCatalogue: {
         parameters: {
             query?: never;
@@ -1915,6 +2456,8 @@ export interface operations {
         parameters: {
             query: {
                 reference: string;
+                /** @description Other snapshots of the catalogue that this incremental one builds on, if they do not lie beside it; may be given several times. */
+                chain?: string[];
             };
             header?: never;
             path?: never;
@@ -1972,6 +2515,8 @@ export interface operations {
                 "application/json": {
                     /** @description Of an item of the catalogue. */
                     reference: string;
+                    /** @description References of the others of its chain, as for getPreflight. */
+                    chain?: string[];
                     name?: string;
                     /** @description To begin with. */
                     database?: string;
