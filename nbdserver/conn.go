@@ -182,11 +182,13 @@ func (c *conn) setReadDeadline(t time.Time) error {
 	return c.nc.SetReadDeadline(t)
 }
 
-// recv reads at least a byte from the client, or fails.
-func (c *conn) recv(p []byte) (int, error) {
+// recv reads at least a byte from the client, or fails. It calls waiting before
+// it waits for one.
+func (c *conn) recv(p []byte, waiting func()) (int, error) {
 	if sock := c.sock.Load(); sock != nil {
-		return sock.Read(p)
+		return sock.Read(p, waiting)
 	}
+	waiting()
 	return c.rw.Read(p)
 }
 

@@ -26,6 +26,9 @@ const (
 	// request is read, lest its payload be copied: two system calls for each
 	// cost less than that.
 	directMin = 64 << 10
+	// heldMax is how many replies to such WRITEs are sent together, unless the
+	// client has nothing more to say.
+	heldMax = 2
 	// inlineSlow is how long an operation may take (and a microsecond more
 	// for every KiB) before the reader leaves the next inlineBackoff ones to
 	// the workers.
@@ -49,10 +52,14 @@ type reader struct {
 	deadline time.Time // for reading, as last set
 	probe    [1][]byte // one byte, see cached
 	ahead    int       // how much to read at once while waiting for a request
+	held     int       // replies to long WRITEs in the batch
+	send     func()    // flush, made once
 }
 
 func newReader(c *conn) *reader {
-	return &reader{c: c, ahead: inputSize, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}, probe: [1][]byte{make([]byte, 1)}}
+	rd := &reader{c: c, ahead: inputSize, in: make([]byte, inputSize), reply: request{done: make(chan struct{}, 1)}, probe: [1][]byte{make([]byte, 1)}}
+	rd.send = rd.flush
+	return rd
 }
 
 // read takes requests from the client until the connection ends or the
@@ -271,7 +278,9 @@ func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 	}
 	direct := q.payload() >= directMin && q.flags&cmdFlagFUA == 0 && rd.quick(q)
 	if direct || (rd.w == rd.r && c.pending.Load() == 2) {
-		rd.flush()
+		if !direct {
+			rd.flush()
+		}
 		rd.now = time.Now() // waiting for the payload was not the device's time
 		kind, n := q.kind(), q.n
 		v := rd.begin(kind)
@@ -280,9 +289,11 @@ func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 			c.stuck[kind].Add(-1)
 			c.pending.Add(-1) // counted here and by relieve
 		}
-		c.out.send(q)
 		if direct && !relieved {
 			rd.judge(n)
+			rd.hold(q)
+		} else {
+			c.out.send(q)
 		}
 		return relieved, nil
 	}
@@ -291,6 +302,19 @@ func (rd *reader) hand(parsed *request) (relieved bool, err error) {
 	}
 	team.submit(q)
 	return false, nil
+}
+
+// hold puts the reply of a long WRITE into the batch. heldMax of them are sent
+// together: the client is not kept waiting, but is woken up less often.
+func (rd *reader) hold(q *request) {
+	if cap(rd.batch)-len(rd.batch) < len(q.out) {
+		rd.flush()
+	}
+	rd.batch = append(rd.batch, q.out...)
+	rd.c.sent(q)
+	if rd.held++; rd.held == heldMax {
+		rd.flush()
+	}
 }
 
 // flush sends the batch and returns when it is sent. A failure closes the
@@ -303,7 +327,7 @@ func (rd *reader) flush() {
 	rd.c.out.send(&rd.reply)
 	<-rd.reply.done
 	rd.reply.out = nil
-	rd.batch = rd.batch[:0]
+	rd.batch, rd.held = rd.batch[:0], 0
 	rd.now = time.Now() // sending is not the device's time
 }
 
@@ -322,7 +346,9 @@ func (rd *reader) need(n int, what wait) error {
 	if rd.w-rd.r >= n {
 		return nil
 	}
-	rd.flush()
+	if rd.held == 0 {
+		rd.flush()
+	}
 	if rd.r == rd.w {
 		rd.r, rd.w = 0, 0
 	} else if rd.r+n > len(rd.in) {
@@ -347,12 +373,12 @@ func (rd *reader) need(n int, what wait) error {
 	return nil
 }
 
-// readFull reads the rest of a payload past the input buffer.
+// readFull reads the rest of a payload past the input buffer. It sends the batch
+// before it waits.
 func (rd *reader) readFull(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	rd.flush()
 	for len(p) > 0 {
 		k, err := rd.readSome(p, waitPayload)
 		p = p[k:]
@@ -378,7 +404,7 @@ func (rd *reader) readSome(p []byte, what wait) (int, error) {
 		if what == waitRequest && c.srv.draining.Load() && c.pending.Load() == 1 {
 			return 0, errGoodbye
 		}
-		k, err := c.recv(p)
+		k, err := c.recv(p, rd.send)
 		if k > 0 {
 			return k, nil
 		}

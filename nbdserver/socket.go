@@ -27,6 +27,7 @@ type socket struct {
 	// What is being read, and written; the steps are made once, so that no
 	// request allocates.
 	p        []byte
+	waiting  func() // called before a Read waits
 	iov      [][]byte
 	file     block.FileRange
 	rn       int
@@ -85,11 +86,12 @@ func takeOver(nc net.Conn) *socket {
 	return s
 }
 
-// Read implements io.Reader.
-func (s *socket) Read(p []byte) (int, error) {
-	s.p = p
+// Read is io.Reader's. It calls waiting, unless it is nil, before it waits for
+// the client.
+func (s *socket) Read(p []byte, waiting func()) (int, error) {
+	s.p, s.waiting = p, waiting
 	err := s.in.run(s.receive)
-	s.p = nil
+	s.p, s.waiting = nil, nil
 	if err != nil {
 		return 0, err
 	}
@@ -101,6 +103,10 @@ func (s *socket) stepReceive(uintptr) bool {
 	for {
 		n, err := unix.Read(s.fd, s.p)
 		if err == unix.EAGAIN {
+			if s.waiting != nil {
+				s.waiting()
+				s.waiting = nil
+			}
 			var again bool
 			if again, err = s.in.wait(); err == nil {
 				if again {

@@ -53,7 +53,7 @@ func TestSocket_LosesNoWakeUp(t *testing.T) {
 			wg.Go(func() { // echoes
 				buf := make([]byte, 64<<10)
 				for {
-					n, err := s.Read(buf)
+					n, err := s.Read(buf, nil)
 					if err == nil {
 						err = s.write([][]byte{buf[:n/2], buf[n/2 : n]})
 					}
@@ -149,7 +149,7 @@ func TestSocket_DeadlinesAndCutsWakeWhoWaits(t *testing.T) {
 			s, _ := socketPair(t)
 			result := make(chan error, 1)
 			go func() {
-				_, err := s.Read(buf)
+				_, err := s.Read(buf, nil)
 				result <- err
 			}()
 			time.Sleep(pause)
@@ -188,7 +188,7 @@ func TestSocket_ADeadlineHoldsForAClientThatDrips(t *testing.T) {
 	}()
 	var b [1]byte
 	for until := time.Now().Add(60 * time.Second); time.Now().Before(until); {
-		if _, err := s.Read(b[:]); err != nil {
+		if _, err := s.Read(b[:], nil); err != nil {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error(err)
 			}
