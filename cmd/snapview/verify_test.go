@@ -54,24 +54,42 @@ func TestVerifyPassesAGoodBackup(t *testing.T) {
 	}
 }
 
+// rewritePage changes a page of a file and gives it the checksum that fits.
+func rewritePage(t *testing.T, name string, block uint32, change func(page []byte)) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := b[8192*block:][:8192]
+	change(page)
+	binary.LittleEndian.PutUint16(page[8:], pagecheck.Checksum(page, block))
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// breakRow makes the first row of a table's page end behind the page.
+func breakRow(page []byte) {
+	le := binary.LittleEndian
+	le.PutUint32(page[24:], le.Uint32(page[24:])&0x1ffff|8191<<17)
+}
+
+// breakOrder exchanges two entries of a B-tree's leaf.
+func breakOrder(page []byte) {
+	le := binary.LittleEndian
+	fifth, sixth := le.Uint32(page[24+16:]), le.Uint32(page[24+20:])
+	le.PutUint32(page[24+16:], sixth)
+	le.PutUint32(page[24+20:], fifth)
+}
+
 // damage breaks a copy of the plain backup: a byte of one page, and a row of
 // another so that its page still has the right checksum.
 func damage(t *testing.T) (ref string) {
 	t.Helper()
 	dir := snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst")
 	flipByte(t, filepath.Join(dir, "fp/base/5/16385"), 12345)
-	name := filepath.Join(dir, "fp/base/5/16393")
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, le := b[:8192], binary.LittleEndian
-	// The first line pointer: the length of its row, which ends behind the page now.
-	le.PutUint32(page[24:], le.Uint32(page[24:])&0x1ffff|8191<<17)
-	le.PutUint16(page[8:], pagecheck.Checksum(page, 0))
-	if err := os.WriteFile(name, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	rewritePage(t, filepath.Join(dir, "fp/base/5/16393"), 0, breakRow)
 	return filepath.Join(dir, "fp")
 }
 
