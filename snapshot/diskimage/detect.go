@@ -4,13 +4,29 @@ import (
 	"io"
 
 	"github.com/snapview/snapview/snapshot/diskimage/ext4fs"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
+	"github.com/snapview/snapview/snapshot/diskimage/xfsfs"
 )
 
-// What can be read: a file system, and what file systems lie on.
-const (
-	kindExt = "ext4"
-	kindLVM = "LVM"
-)
+// kindLVM is what file systems may lie on.
+const kindLVM = "LVM"
+
+// readers are the file systems that can be read, by their kinds.
+var readers = map[string]func(io.ReaderAt, int64) (imagefs.FS, error){
+	"ext4": func(r io.ReaderAt, size int64) (imagefs.FS, error) { return ext4fs.Open(r, size) },
+	"XFS":  func(r io.ReaderAt, size int64) (imagefs.FS, error) { return xfsfs.Open(r, size) },
+}
+
+// readable says which of them a volume begins with, "" if none.
+func readable(head []byte) string {
+	switch {
+	case ext4fs.Is(head):
+		return "ext4"
+	case xfsfs.Is(head):
+		return "XFS"
+	}
+	return ""
+}
 
 // signs are what volumes of other kinds begin with.
 var signs = []struct {
@@ -18,7 +34,6 @@ var signs = []struct {
 	text string
 	kind string
 }{
-	{0, "XFSB", "XFS"},
 	{0x10040, "_BHRfS_M", "Btrfs"},
 	{0, "LUKS\xba\xbe", "LUKS (encrypted)"},
 	{3, "NTFS    ", "NTFS"},
@@ -33,8 +48,8 @@ func fileSystem(r io.ReaderAt, start, size int64) string {
 	head := make([]byte, 0x10100)
 	n, _ := r.ReadAt(head[:min(int64(len(head)), max(size, 0))], start)
 	head = head[:n]
-	if ext4fs.Is(head) {
-		return kindExt
+	if kind := readable(head); kind != "" {
+		return kind
 	}
 	for _, s := range signs {
 		if end := s.at + int64(len(s.text)); end <= int64(n) && string(head[s.at:end]) == s.text {
@@ -60,7 +75,7 @@ func isLVM(head []byte) bool {
 // Is says whether the beginning of a file, 2048 bytes of it, is that of a disk
 // image: qcow2, a partition table, or a file system that is known.
 func Is(head []byte) bool {
-	if isQcow2(head) || ext4fs.Is(head) || isLVM(head) || len(head) >= 520 && string(head[512:520]) == "EFI PART" {
+	if isQcow2(head) || readable(head) != "" || isLVM(head) || len(head) >= 520 && string(head[512:520]) == "EFI PART" {
 		return true
 	}
 	for _, s := range signs {

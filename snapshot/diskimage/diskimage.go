@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/diskimage/ext4fs"
 	"github.com/snapview/snapview/snapshot/hostdir"
 )
 
@@ -132,14 +131,17 @@ func mountAll(d *disk, list []volume) (vols []*mounted, others []string, err err
 		if v.r != nil {
 			r = v.r
 		}
-		switch kind := fileSystem(r, 0, v.size); kind {
-		case kindExt:
-			f, err := ext4fs.Open(r, v.size)
+		kind := fileSystem(r, 0, v.size)
+		if open := readers[kind]; open != nil {
+			f, err := open(r, v.size)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", v, err))
-				continue
+			} else {
+				vols = append(vols, &mounted{v, f})
 			}
-			vols = append(vols, &mounted{v, f})
+			kind = ""
+		}
+		switch kind {
 		case kindLVM:
 			if !v.lvm {
 				pvs = append(pvs, v)
@@ -174,7 +176,7 @@ func nothing(vols []*mounted, others []string) error {
 	}
 	if len(others) > 0 {
 		class = snapshot.ErrUnsupported
-		text += ": " + strings.Join(others, ", ") + "; only ext4 is read, bare, in partitions or on linear volumes of LVM: attach the image to a host, mount it read-only and open the directory"
+		text += ": " + strings.Join(others, ", ") + "; only ext4 and XFS are read, bare, in partitions or on linear volumes of LVM: attach the image to a host, mount it read-only and open the directory"
 	}
 	return snapshot.Errorf(class, "%s", text)
 }

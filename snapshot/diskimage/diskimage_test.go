@@ -214,7 +214,7 @@ func TestOpen_BadImages(t *testing.T) {
 		class error
 		says  string
 	}{
-		"XFS":                     {file("xfs", append([]byte("XFSB"), make([]byte, 1<<20)...)), snapshot.ErrUnsupported, "XFS"},
+		"XFS of no version":       {file("xfs", append([]byte("XFSB"), make([]byte, 1<<20)...)), snapshot.ErrUnsupported, "XFS"},
 		"LUKS":                    {file("luks", append([]byte("LUKS\xba\xbe"), make([]byte, 1<<20)...)), snapshot.ErrUnsupported, "LUKS"},
 		"LVM, damaged":            {file("lvm", append(append(make([]byte, 512), "LABELONE"...), make([]byte, 1<<20)...)), snapshot.ErrDamaged, "LVM: no label"},
 		"no data directory":       {empty, snapshot.ErrNotABackup, "no data directory"},

@@ -3,10 +3,11 @@
 // LVM snapshot.
 //
 // The image is a store like any other: the file system is read by package
-// ext4fs, journal included, and becomes a snapshot's tree. So nothing of it is
-// mounted, looking needs no root, owners inside of the image do not matter, and
-// a kernel never parses a file system that somebody else made. Linear volumes of
-// LVM are read as well; what cannot be read so (XFS, LUKS, ...) is refused by name.
+// ext4fs or xfsfs, journal included, and becomes a snapshot's tree. So nothing of
+// it is mounted, looking needs no root, owners inside of the image do not matter,
+// and a kernel never parses a file system that somebody else made. Linear volumes
+// of LVM are read as well; what cannot be read so (Btrfs, LUKS, ...) is refused by
+// name.
 //
 // # Consistency
 //
