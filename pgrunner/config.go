@@ -105,6 +105,8 @@ type Config struct {
 	// Record, if set, is told of each resource before it is used. An error
 	// ends the start.
 	Record func(Resource) error
+
+	foresee bool // Choose only looks
 }
 
 // Limits are the settings that a standby must not have lower than the cluster

@@ -49,6 +49,9 @@ func findDocker(ctx context.Context, c Config) (*Plan, error) {
 		return nil, fmt.Errorf("%w: the engine at %s does not answer: %w", ErrNoRunner, cl.DaemonHost(), err)
 	}
 	img, err := cl.ImageInspect(ctx, c.Image)
+	if errdefs.IsNotFound(err) && c.foresee {
+		return &Plan{Runner: Docker, Image: c.Image, Engine: cl.DaemonHost(), Version: strconv.Itoa(c.Major)}, nil
+	}
 	if errdefs.IsNotFound(err) {
 		if err := pull(ctx, cl, c); err != nil {
 			return nil, err
@@ -70,6 +73,9 @@ func findDocker(ctx context.Context, c Config) (*Plan, error) {
 				p.Version, _, _ = strings.Cut(value, "-")
 			}
 		}
+	}
+	if c.foresee {
+		return p, nil
 	}
 	p.UID, p.GID, err = cachedImageUser(ctx, cl, c, img.ID)
 	if err != nil {
@@ -157,11 +163,7 @@ func imageUser(ctx context.Context, cl *client.Client, c Config, imageID string)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		err = errors.Join(err, cl.ContainerRemove(clean, made.ID, container.RemoveOptions{Force: true, RemoveVolumes: true}))
-	}()
+	defer func() { err = errors.Join(err, removeMade(ctx, cl, made.ID)) }()
 	r, _, err := cl.CopyFromContainer(ctx, made.ID, "/etc/passwd")
 	if err != nil {
 		return 0, 0, err

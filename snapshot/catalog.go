@@ -50,14 +50,15 @@ type row struct {
 	columns int
 }
 
-// heapRows calls each for the rows of a heap's pages that seem to be alive.
-func heapRows(heap []byte, pageSize int, each func(row)) {
+// heapRows calls each for the rows of a heap's pages that seem to be alive, most
+// at most.
+func heapRows(heap []byte, pageSize, most int, each func(row)) {
 	le := binary.LittleEndian
 	rows := 0
 	for ; len(heap) >= pageSize; heap = heap[pageSize:] {
 		page := heap[:pageSize]
 		lower := min(int(le.Uint16(page[12:])), pageSize)
-		for at := 24; at+4 <= lower && rows < maxCatalogRows; at += 4 {
+		for at := 24; at+4 <= lower && rows < most; at += 4 {
 			item := le.Uint32(page[at:])
 			offset, state, length := int(item&0x7fff), item>>15&3, int(item>>17)
 			if state != 1 || length <= rowHeader || offset+length > pageSize {
@@ -136,34 +137,39 @@ func printable(b []byte) (string, bool) {
 	return s, s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// A catalogDatabase is a row of pg_database.
-type catalogDatabase struct {
-	oid       uint32 // 0 before PostgreSQL 12, which hides it
-	name      string
-	provider  string // of its locale: libc, icu, builtin
-	collate   string
-	collation string // version
+// A Database is what the files of a backup say of one of its databases, before
+// recovery: rows are judged by their hint bits alone.
+type Database struct {
+	OID      uint32 // 0 before PostgreSQL 12, which hides it
+	Name     string
+	Provider string `json:",omitempty"` // of its locale: libc, icu, builtin; from PostgreSQL 15 on, as the next two
+	Collate  string `json:",omitempty"`
+
+	// CollationVersion is what its indexes on text were built under; empty
+	// for locales that have none.
+	CollationVersion string   `json:",omitempty"`
+	Extensions       []string `json:",omitempty"` // without plpgsql
 }
 
 // parseDatabases reads pg_database's pages.
-func parseDatabases(heap []byte, pageSize, major int) (list []catalogDatabase) {
-	heapRows(heap, pageSize, func(r row) {
-		var d catalogDatabase
+func parseDatabases(heap []byte, pageSize, major int) (list []Database) {
+	heapRows(heap, pageSize, maxCatalogRows, func(r row) {
+		var d Database
 		at := 0
 		if major >= 12 {
 			if at = 4; len(r.data) < at {
 				return
 			}
-			d.oid = binary.LittleEndian.Uint32(r.data)
+			d.OID = binary.LittleEndian.Uint32(r.data)
 		}
 		var ok bool
-		if d.name, ok = r.name(at); !ok {
+		if d.Name, ok = r.name(at); !ok {
 			return
 		}
 		if major >= 15 && len(r.data) > 96 {
 			// Fixed columns up to dattablespace; then collate, ctype, the ICU
 			// locale, its rules (16 on) and the version.
-			d.provider = map[byte]string{'c': "libc", 'i': "icu", 'b': "builtin"}[r.data[76]]
+			d.Provider = map[byte]string{'c': "libc", 'i': "icu", 'b': "builtin"}[r.data[76]]
 			first, count := 11, 4
 			if major >= 16 {
 				count++
@@ -173,18 +179,18 @@ func parseDatabases(heap []byte, pageSize, major int) (list []catalogDatabase) {
 			}
 			texts := r.texts(first, 96, count)
 			if len(texts) == count {
-				d.collate, d.collation = cmp.Or(texts[2], texts[0]), texts[count-1]
+				d.Collate, d.CollationVersion = cmp.Or(texts[2], texts[0]), texts[count-1]
 			}
 		}
 		list = append(list, d)
 	})
-	slices.SortFunc(list, func(a, b catalogDatabase) int { return strings.Compare(a.name, b.name) })
-	return slices.Compact(list)
+	slices.SortFunc(list, func(a, b Database) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(list, func(a, b Database) bool { return a.Name == b.Name && a.OID == b.OID })
 }
 
 // parseExtensions reads pg_extension's pages: names.
 func parseExtensions(heap []byte, pageSize, major int) (list []string) {
-	heapRows(heap, pageSize, func(r row) {
+	heapRows(heap, pageSize, maxCatalogRows, func(r row) {
 		at := 0
 		if major >= 12 {
 			at = 4
@@ -230,13 +236,13 @@ func (r *reader) checkCatalog() {
 	}
 	var names, versions []string
 	for _, d := range list {
-		text := d.name
-		if d.collate != "" {
-			text += " (" + d.collate + ")"
+		text := d.Name
+		if d.Collate != "" {
+			text += " (" + d.Collate + ")"
 		}
 		names = append(names, text)
-		if d.collation != "" {
-			versions = append(versions, fmt.Sprintf("%s: %s %s, version %s", d.name, d.provider, d.collate, d.collation))
+		if d.CollationVersion != "" {
+			versions = append(versions, fmt.Sprintf("%s: %s %s, version %s", d.Name, d.Provider, d.Collate, d.CollationVersion))
 		}
 	}
 	r.add(Check{Name: "databases", Outcome: Info, Detail: "as the files say: " + some(names)})
@@ -247,22 +253,24 @@ func (r *reader) checkCatalog() {
 		})
 	}
 	r.checkExtensions(list)
+	r.s.Databases = list
 }
 
 // checkExtensions names the extensions that a server needs to have.
-func (r *reader) checkExtensions(list []catalogDatabase) {
+func (r *reader) checkExtensions(list []Database) {
 	if len(list) > maxCatalogDatabases {
 		return // a read for each would take too long where the store is far away
 	}
 	var found []string
-	for _, d := range list {
+	for i, d := range list {
 		// pg_extension is where initdb made it, unless somebody rewrote it.
-		heap, err := r.catalogFile(fmt.Sprintf("base/%d/%d", d.oid, extensionRelation))
-		if err != nil || d.oid == 0 {
+		heap, err := r.catalogFile(fmt.Sprintf("base/%d/%d", d.OID, extensionRelation))
+		if err != nil || d.OID == 0 {
 			continue
 		}
 		if names := parseExtensions(heap, r.s.Identity.BlockSize, r.s.Identity.PGVersion); len(names) > 0 {
-			found = append(found, d.name+": "+some(names))
+			list[i].Extensions = names
+			found = append(found, d.Name+": "+some(names))
 		}
 	}
 	if len(found) > 0 {

@@ -13,11 +13,12 @@ func FuzzCatalog(f *testing.F) {
 	f.Add(page, 15)
 	f.Fuzz(func(t *testing.T, heap []byte, major int) {
 		for _, d := range parseDatabases(heap, 8192, major) {
-			if d.name == "" {
+			if d.Name == "" {
 				t.Error("a database without a name")
 			}
 		}
 		parseExtensions(heap, 8192, major)
 		mappedFile(heap, databaseRelation)
+		textIndexes(heap, 8192)
 	})
 }

@@ -175,7 +175,8 @@ type Snapshot struct {
 	Identity    Identity
 	Tree        Tree
 	Tablespaces []Tablespace
-	Settings    []Setting // the source host's configuration, for display
+	Settings    []Setting  // the source host's configuration, for display
+	Databases   []Database // as far as its files tell without a server
 	Checks      []Check
 	Warnings    []string // Detail of every check whose outcome is warn
 	Size        Size

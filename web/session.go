@@ -291,7 +291,12 @@ type Setting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`
 	File  string `json:"file,omitempty"`
-	Used  bool   `json:"used"`
+	Used  bool   `json:"used"` // as it is
+
+	// Becomes is its value in a session; nil for PostgreSQL's default.
+	// Effect says why, where people may wonder.
+	Becomes *string `json:"becomes,omitempty"`
+	Effect  string  `json:"effect,omitempty"`
 }
 
 // Growth is the attribution of the overlay's bytes.

@@ -42,7 +42,19 @@ func webSnapshot(snap *snapshot.Snapshot) web.Snapshot {
 	for _, t := range snap.Tablespaces {
 		out.Tablespaces = append(out.Tablespaces, web.Tablespace{OID: t.OID, Location: t.Original, Bytes: t.Bytes})
 	}
-	for _, c := range snap.Checks {
+	addChecks(&out, snap.Checks)
+	for _, s := range shownSettings(snap) {
+		out.Settings = append(out.Settings, web.Setting{
+			Name: s.Name, Value: s.Value, File: s.File, Used: s.Kept, Becomes: s.Becomes, Effect: s.Effect,
+		})
+	}
+	return out
+}
+
+// addChecks adds findings: what stands against opening is a warning, others are
+// facts.
+func addChecks(out *web.Snapshot, checks []snapshot.Check) {
+	for _, c := range checks {
 		switch c.Outcome {
 		case snapshot.Warn, snapshot.Refuse:
 			severity := web.SeverityWarning
@@ -54,10 +66,6 @@ func webSnapshot(snap *snapshot.Snapshot) web.Snapshot {
 			out.Facts = append(out.Facts, web.Fact{Name: c.Name, Value: c.Detail})
 		}
 	}
-	for _, s := range snap.Settings {
-		out.Settings = append(out.Settings, web.Setting{Name: s.Name, Value: s.Value, File: s.File})
-	}
-	return out
 }
 
 func lsn(l snapshot.LSN) string {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/sources"
@@ -155,7 +156,9 @@ func (c *catalogue) Preflight(ctx context.Context, ref string, chain []string) (
 		return web.Snapshot{}, fmt.Errorf("%w: %w", web.ErrConflict, err)
 	}
 	defer snap.Close()
-	return webSnapshot(snap), nil
+	out := webSnapshot(snap)
+	addChecks(&out, serverChecks(ctx, snap, pgrunner.Config{Runner: c.opens.Runner, Image: c.opens.Image}))
+	return out, nil
 }
 
 // Open implements web.Catalogue.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/sources"
 	"github.com/snapview/snapview/snapshot/verify"
@@ -57,7 +58,7 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 		return err
 	}
 	defer snap.Close()
-	checks := append(slices.Clone(snap.Checks), a.serverCheck(ctx, snap))
+	checks := append(slices.Clone(snap.Checks), serverChecks(ctx, snap, pgrunner.Config{})...)
 	if !a.json {
 		a.printIdentity(snap)
 		a.printChecks(checks)
@@ -95,7 +96,7 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 func (a *app) printInspectJSON(snap *snapshot.Snapshot, checks []snapshot.Check, verified *verify.Report) error {
 	report := map[string]any{
 		"ref": snap.Ref, "kind": snap.Kind, "identity": snap.Identity, "tablespaces": snap.Tablespaces,
-		"size": snap.Size, "checks": checks, "settings": shownSettings(snap),
+		"size": snap.Size, "databases": snap.Databases, "checks": checks, "settings": shownSettings(snap),
 		"read_bytes": snap.BytesRead(), "opens": snap.Err() == nil,
 	}
 	if verified != nil {

@@ -133,7 +133,16 @@ func TestServeOpensWhatItsStoresHold(t *testing.T) {
 	reference := list.Items[0].Reference
 	var preflight web.Snapshot
 	b.call("GET", "/catalogue/preflight?reference="+url.QueryEscape(reference), nil, 200, &preflight)
-	if preflight.Major != 15 || len(preflight.Facts) == 0 {
+	facts, becomes := map[string]string{}, map[string]string{}
+	for _, f := range preflight.Facts {
+		facts[f.Name] = f.Value
+	}
+	for _, s := range preflight.Settings {
+		if s.Becomes != nil {
+			becomes[s.Name] = *s.Becomes
+		}
+	}
+	if preflight.Major != 15 || facts["checksums"] == "" || !strings.HasPrefix(facts["server"], "PostgreSQL 15") || becomes["max_wal_size"] != "4GB" {
 		t.Errorf("preflight: %+v", preflight)
 	}
 

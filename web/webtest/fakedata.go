@@ -26,10 +26,13 @@ func demoSnapshot(at time.Time) web.Snapshot {
 		},
 		Settings: []web.Setting{
 			{Name: "max_connections", Value: "200", File: "postgresql.conf", Used: true},
-			{Name: "archive_command", Value: "pgbackrest archive-push %p", File: "postgresql.conf"},
+			{Name: "archive_command", Value: "pgbackrest archive-push %p", File: "postgresql.conf", Effect: "off: a session never touches the source's WAL archive"},
+			{Name: "work_mem", Value: "1GB", File: "postgresql.auto.conf", Becomes: &workMem},
 		},
 	}
 }
+
+var workMem = "16MB"
 
 // Grow adds bytes to the overlay and to what was read from the backup, as a
 // sample and an event.

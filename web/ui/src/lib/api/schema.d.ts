@@ -1267,6 +1267,10 @@ export interface components {
                 value: string;
                 file?: string;
                 used: boolean;
+                /** @description Its value in a session; without it, PostgreSQL's default. */
+                becomes?: string;
+                /** @description Why it is changed, where one may wonder. */
+                effect?: string;
             }[];
         };
         Event: {
