@@ -104,6 +104,17 @@ var catalogVersions = map[int]uint32{
 	15: 202209061, 16: 202307071, 17: 202406281, 18: 202506291,
 }
 
+// Major returns the major version of PostgreSQL that the catalogue's version
+// is of, 0 for one that is not known.
+func (c *Control) Major() int {
+	for major, v := range catalogVersions {
+		if v == c.CatalogVersion {
+			return major
+		}
+	}
+	return 0
+}
+
 // ParseControl reads the contents of global/pg_control. It refuses what does
 // not match its own checksum (ErrDamaged) and what another program or
 // architecture wrote (ErrUnsupported).

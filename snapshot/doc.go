@@ -5,7 +5,7 @@
 //
 // # Flow
 //
-// A source (a package below this one: directory, tarball, tarfolder, ...)
+// A source (a package below this one: directory, tars, kloset, ...)
 // finds out by content that a reference is of its kind, records every file in
 // a Builder without reading data, and hands the Builder to Identify, which
 // reads the few small files that say what the backup is, draws up the

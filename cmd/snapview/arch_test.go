@@ -82,11 +82,11 @@ func TestPackagesImportOnlyWhatThePlanAllows(t *testing.T) {
 }
 
 // helpers of the sources, which several of them may share.
-var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout", "snapshot/seekable", "snapshot/cache", "snapshot/hostdir", "snapshot/tarset", "snapshot/tarheaders", "snapshot/spans", "snapshot/inflate", "snapshot/lz4frame", "snapshot/objects", "snapshot/objects/mounted"}
+var sourceHelpers = []string{"snapshot", "snapshot/tarindex", "snapshot/layout", "snapshot/seekable", "snapshot/cache", "snapshot/hostdir", "snapshot/tarset", "snapshot/tarheaders", "snapshot/spans", "snapshot/inflate", "snapshot/lz4frame", "snapshot/objects", "snapshot/objects/mounted", "snapshot/compressed"}
 
 // catalogues are the sources that add a catalogue to backups which other sources
 // read, and so may import those.
-var catalogues = map[string][]string{"snapshot/barman": {"snapshot/directory", "snapshot/compressed"}}
+var catalogues = map[string][]string{"snapshot/barman": {"snapshot/directory", "snapshot/tars"}}
 
 func sourcesImportEachOther(from, to string) bool {
 	from, to = strings.TrimPrefix(from, module), strings.TrimPrefix(to, module)

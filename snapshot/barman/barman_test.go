@@ -17,12 +17,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 	"github.com/ulikunitz/xz"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/barman"
+	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
@@ -112,13 +114,29 @@ func (s server) want(t *testing.T, id string) map[string]string {
 	return want
 }
 
-func open(t testing.TB, dir, selected string) (*snapshot.Snapshot, error) {
+// at returns what a folder is to Barman. Two levels above it are in its reach.
+func at(t testing.TB, dir string) barman.Place {
 	t.Helper()
-	p, ok := barman.At(dir)
+	top, name := dir, "."
+	for range 2 {
+		name = filepath.Join(filepath.Base(top), name)
+		top = filepath.Dir(top)
+	}
+	store, err := objects.OpenLocal(top, 0, &snapshot.Counter{})
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	list, err := store.List(t.Context(), name)
+	must(t, err)
+	p, ok := barman.At(t.Context(), store, name, dir, list)
 	if !ok {
 		t.Fatalf("%s is not recognised", dir)
 	}
-	return barman.Open(context.Background(), p, snapshot.Options{Select: selected, CacheDir: t.TempDir()})
+	return p
+}
+
+func open(t testing.TB, dir, selected string) (*snapshot.Snapshot, error) {
+	t.Helper()
+	return barman.Open(context.Background(), at(t, dir), snapshot.Options{Select: selected, CacheDir: t.TempDir()})
 }
 
 func opened(t testing.TB, dir, selected string) *snapshot.Snapshot {
@@ -173,10 +191,9 @@ func TestSuite_Tars(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(data, fmt.Sprint(tablespace, ".tar.gz")), sideTar, 0o600))
 	snapshottest.Untouched(t, s.dir)
 	cache := t.TempDir()
-	p, _ := barman.At(s.dir)
 	snapshottest.Suite{
 		Open: func(t testing.TB) *snapshot.Snapshot {
-			snap, err := barman.Open(context.Background(), p, snapshot.Options{Select: s.streamed, CacheDir: cache})
+			snap, err := barman.Open(context.Background(), at(t, s.dir), snapshot.Options{Select: s.streamed, CacheDir: cache})
 			must(t, err)
 			if snap.Err() != nil || snap.Kind != snapshot.KindBarman || len(snap.Tablespaces) != 1 || len(snap.Indexes()) != 2 {
 				t.Fatalf("%s, %v: %v", snap.Kind, snap.Tablespaces, snap.Err())
@@ -211,6 +228,9 @@ func TestWAL(t *testing.T) {
 		"xz":   func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
 		"zstd": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) },
 		"lz4":  func(w io.Writer) (io.WriteCloser, error) { return lz4.NewWriter(w), nil },
+		"snappy": func(w io.Writer) (io.WriteCloser, error) {
+			return s2.NewWriter(w, s2.WriterSnappyCompat(), s2.WriterBlockSize(64<<10)), nil
+		},
 	} {
 		var b bytes.Buffer
 		w, err := write(&b)
@@ -274,8 +294,8 @@ func TestWAL_MissingOrDamaged(t *testing.T) {
 	}
 	must(t, os.WriteFile(name, wal[:len(wal)/2], 0o600))
 	refused("cut, not compressed", "cut short")
-	must(t, os.WriteFile(name, append([]byte("\xff\x06\x00\x00sNaPpY"), stored...), 0o600))
-	refused("snappy", "missing")
+	must(t, os.WriteFile(name, append([]byte("\x85"), stored...), 0o600))
+	refused("encrypted", "missing")
 	must(t, os.Remove(name))
 	refused("missing", filepath.Base(name))
 	must(t, os.RemoveAll(filepath.Join(s.dir, "wals")))
@@ -284,7 +304,7 @@ func TestWAL_MissingOrDamaged(t *testing.T) {
 
 func TestCatalogue(t *testing.T) {
 	s := unpack(t, withoutTables...)
-	p, _ := barman.At(s.dir)
+	p := at(t, s.dir)
 	list, err := barman.List(t.Context(), p)
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%v, %v", list, err)
@@ -367,10 +387,9 @@ func TestOpen_Alone(t *testing.T) {
 	if err := snap.Err(); err == nil || !strings.Contains(err.Error(), "missing") || snap.Ref != lone {
 		t.Errorf("%s: %v", snap.Ref, err)
 	}
-	p, _ := barman.At(lone)
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, filepath.Base(name)), wal, 0o600))
-	whole, err := barman.Open(t.Context(), p, snapshot.Options{WALDir: dir})
+	whole, err := barman.Open(t.Context(), at(t, lone), snapshot.Options{WALDir: dir})
 	must(t, err)
 	defer whole.Close()
 	if err := whole.Err(); err != nil {

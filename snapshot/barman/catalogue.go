@@ -1,105 +1,128 @@
 package barman
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/tars"
 )
 
-// maxBackups bounds how many backups of one server are read.
-const maxBackups = 10_000
+const (
+	// maxBackups bounds how many backups of one server are read.
+	maxBackups = 10_000
+	// atOnce is how many infos are read at a time.
+	atOnce = 8
+)
 
-const infoName = "backup.info"
+// How a backup's files are kept in its folder.
+type dataKind int
 
-// A Place is what a folder is to Barman: a server's folder, one backup of it,
-// or a copy of one backup without its server.
-type Place struct {
-	server string // folder with base and wals; "" for a lone backup
-	lone   string // folder of the lone backup
-	ID     string // of the backup that the folder is; "" for a server
-}
+const (
+	noData     dataKind = iota
+	dataFolder          // data, by Barman: a data directory, or tars of pg_basebackup
+	dataTars            // data.tar and <oid>.tar, by barman-cloud
+)
 
-// At tells what dir is. ok is false if it is nothing of Barman's.
-func At(dir string) (p Place, ok bool) {
-	dir, err := filepath.EvalSymlinks(dir)
-	if err == nil {
-		dir, err = filepath.Abs(dir)
-	}
-	if err != nil || has(dir, "PG_VERSION") {
-		return p, false
-	}
-	if has(dir, "data") {
-		id, base := filepath.Base(dir), filepath.Dir(dir)
-		if server := filepath.Dir(base); filepath.Base(base) == "base" && infoFile(server, id) != "" {
-			return Place{server: server, ID: id}, true
+func dataOf(entries []objects.Entry) dataKind {
+	kind := noData
+	for _, e := range entries {
+		switch {
+		case e.Name == "data" && e.Dir:
+			return dataFolder
+		case !e.Dir && tars.IsCloud(e.Name):
+			kind = dataTars
 		}
-		if isInfo(filepath.Join(dir, infoName)) {
-			return Place{lone: dir, ID: id}, true
-		}
-		return p, false
 	}
-	ids, err := backupIDs(dir)
-	return Place{server: dir}, err == nil && slices.ContainsFunc(ids, func(id string) bool { return infoFile(dir, id) != "" })
+	return kind
 }
-
-// String names the place as a person would.
-func (p Place) String() string { return cmp.Or(p.server, p.lone) }
 
 // A backup is one of the catalogue, with what is wrong with its info.
 type backup struct {
-	id   string
-	dir  string // base/ID
-	info *info  // nil if it cannot be read
-	err  error
+	id      string
+	dir     string          // in the place's store
+	entries []objects.Entry // of its folder
+	info    *info           // nil if it cannot be read
+	err     error
 }
 
 func (b *backup) problem() string {
-	if b.err != nil {
+	switch {
+	case b.err != nil:
 		return b.err.Error()
-	}
-	if why := b.info.problem(); why != "" {
-		return why
-	}
-	if !has(b.dir, "data") {
-		return "its folder data is gone"
+	case b.info.problem() != "":
+		return b.info.problem()
+	case dataOf(b.entries) == noData:
+		return "its data is gone: neither a folder data nor a data.tar"
 	}
 	return ""
 }
 
+// stored is what its tars take, 0 if it has none.
+func (b *backup) stored() (n int64) {
+	if dataOf(b.entries) != dataTars {
+		return 0
+	}
+	for _, e := range b.entries {
+		n += e.Size
+	}
+	return n
+}
+
 // backups reads the catalogue, oldest first. IDs are the times of the backups'
 // beginnings, so that their order is that of time.
-func (p Place) backups() ([]backup, error) {
-	if p.lone != "" {
-		b := backup{id: p.ID, dir: p.lone}
-		b.info, b.err = readInfo(filepath.Join(p.lone, infoName))
-		return []backup{b}, nil
+func (p Place) backups(ctx context.Context) ([]backup, error) {
+	if p.lone {
+		b := backup{id: p.id, dir: p.dir}
+		p.read(ctx, &b)
+		return []backup{b}, ctx.Err()
 	}
-	ids, err := backupIDs(p.server)
+	ids, err := p.ids(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var list []backup
 	for _, id := range ids {
-		b := backup{id: id, dir: filepath.Join(p.server, "base", id)}
-		if p.ID != "" && p.ID != id {
-			continue
+		if p.id == "" || p.id == id {
+			list = append(list, backup{id: id, dir: path.Join(p.dir, "base", id)})
 		}
-		if name := infoFile(p.server, id); name != "" {
-			b.info, b.err = readInfo(name)
-		} else {
-			b.err = snapshot.Errorf(snapshot.ErrDamaged, "%s has no %s: was it finished?", b.dir, infoName)
-		}
-		list = append(list, b)
 	}
-	return list, nil
+	var reading sync.WaitGroup
+	slots := make(chan struct{}, atOnce)
+	for i := range list {
+		slots <- struct{}{}
+		reading.Go(func() {
+			defer func() { <-slots }()
+			p.read(ctx, &list[i])
+		})
+	}
+	reading.Wait()
+	return list, ctx.Err()
+}
+
+// read reads what there is of a backup. What goes wrong stands in its err.
+func (p Place) read(ctx context.Context, b *backup) {
+	names := []string{path.Join(b.dir, infoName)}
+	if !p.lone {
+		names = []string{path.Join(p.dir, "meta", b.id+"-"+infoName), names[0]}
+	}
+	if b.entries, b.err = p.Store.List(ctx, b.dir); b.err != nil && !errors.Is(b.err, fs.ErrNotExist) {
+		return
+	}
+	for _, name := range names {
+		if b.info, b.err = readInfo(ctx, p.Store, name); !errors.Is(b.err, fs.ErrNotExist) {
+			return
+		}
+	}
+	b.err = snapshot.Errorf(snapshot.ErrDamaged, "%s has no %s: was it finished?", p.refOf(b.id), infoName)
 }
 
 // choose returns the backup that a person means: an ID, the beginning of one,
@@ -148,30 +171,30 @@ func ids(list []backup) string {
 	return strings.Join(names, ", ")
 }
 
-// backupIDs lists the backups of a server's folder, sorted: the folders below
-// base, and what meta tells of.
-func backupIDs(server string) ([]string, error) {
+// ids lists the backups of a server's folder, sorted: the folders below base,
+// and what meta tells of.
+func (p Place) ids(ctx context.Context) ([]string, error) {
 	found := map[string]bool{}
-	list, err := os.ReadDir(filepath.Join(server, "base"))
+	list, err := p.Store.List(ctx, path.Join(p.dir, "base"))
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range list {
-		if e.IsDir() && isID(e.Name()) {
-			found[e.Name()] = true
+		if e.Dir && isID(e.Name) {
+			found[e.Name] = true
 		}
 	}
-	list, err = os.ReadDir(filepath.Join(server, "meta"))
+	list, err = p.Store.List(ctx, path.Join(p.dir, "meta"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, e := range list {
-		if id, ok := strings.CutSuffix(e.Name(), "-"+infoName); ok && isID(id) {
+		if id, ok := strings.CutSuffix(e.Name, "-"+infoName); ok && isID(id) {
 			found[id] = true
 		}
 	}
 	if len(found) > maxBackups {
-		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s has more than %d backups: name one, base/ID", server, maxBackups)
+		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s has more than %d backups: name one, base/ID", p, maxBackups)
 	}
 	sorted := make([]string, 0, len(found))
 	for id := range found {
@@ -181,38 +204,29 @@ func backupIDs(server string) ([]string, error) {
 	return sorted, nil
 }
 
-// infoFile finds the info of a server's backup, "" if there is none.
-func infoFile(server, id string) string {
-	for _, name := range []string{
-		filepath.Join(server, "meta", id+"-"+infoName),
-		filepath.Join(server, "base", id, infoName),
-	} {
-		if isInfo(name) {
-			return name
+// hasInfo reports whether one of the backups has an info.
+func (p Place) hasInfo(ctx context.Context, ids []string) (bool, error) {
+	for _, id := range ids {
+		for _, name := range []string{"base/" + id + "/" + infoName, "meta/" + id + "-" + infoName} {
+			if isInfo(ctx, p.Store, path.Join(p.dir, name)) {
+				return true, nil
+			}
+			if err := ctx.Err(); err != nil {
+				return false, err
+			}
 		}
 	}
-	return ""
+	return false, nil
 }
 
 // isInfo tells Barman's backup.info from pgBackRest's, which begins with a
 // section in brackets.
-func isInfo(name string) bool {
-	f, err := os.Open(name)
+func isInfo(ctx context.Context, store objects.Store, name string) bool {
+	f, err := store.Open(ctx, name)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
 	head := make([]byte, 1)
-	_, err = io.ReadFull(f, head)
-	return err == nil && head[0] != '['
-}
-
-// isID: the time of the beginning, as in 20261121T163418.
-func isID(s string) bool {
-	return len(s) == 15 && s[8] == 'T' && strings.Trim(s, "0123456789T") == ""
-}
-
-func has(dir, name string) bool {
-	_, err := os.Stat(filepath.Join(dir, name))
-	return err == nil
+	n, err := f.ReadAt(head, 0)
+	return n == 1 && (err == nil || errors.Is(err, io.EOF)) && head[0] != '['
 }

@@ -2,14 +2,16 @@ package barman
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/objects"
 )
 
 // Bounds on a backup.info. Barman keeps statistics of the copy in it, a few
@@ -74,19 +76,18 @@ func (i *info) problem() string {
 func (i *info) major() int { return i.version / 10000 }
 
 // readInfo reads the backup.info at name.
-func readInfo(name string) (*info, error) {
-	f, err := os.Open(name)
+func readInfo(ctx context.Context, store objects.Store, name string) (*info, error) {
+	f, err := store.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxInfo+1))
-	if err != nil {
+	b := make([]byte, min(f.Size(), maxInfo+1))
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	i, err := parseInfo(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s/%s: %w", store, name, err)
 	}
 	return i, nil
 }

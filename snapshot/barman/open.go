@@ -1,46 +1,41 @@
 package barman
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/directory"
-	"github.com/snapview/snapview/snapshot/objects/mounted"
+	"github.com/snapview/snapview/snapshot/objects"
+	"github.com/snapview/snapview/snapshot/tars"
 )
 
 // Open opens a backup at a place: the one that the place is, or the one that
 // opts.Select names: an ID, the beginning of one, a backup's name, "latest" or
-// nothing. The error of a backup that Barman did not finish is of class
+// nothing. The snapshot owns the place's store from then on, also when opening
+// fails. The error of a backup that Barman did not finish is of class
 // ErrDamaged.
 func Open(ctx context.Context, p Place, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	list, err := p.backups()
-	if err != nil {
-		return nil, err
+	if p.id != "" {
+		opts.Select = p.id
 	}
-	if p.ID != "" {
-		opts.Select = p.ID
-	}
-	b, err := choose(list, opts.Select)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p, err)
-	}
-	o := &opener{ctx: ctx, opts: opts, place: p, backup: b}
-	if err := o.usable(list); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.ref(b), err)
+	o := &opener{ctx: ctx, opts: opts, place: p}
+	if err := o.choose(); err != nil {
+		return nil, errors.Join(err, p.Store.Close())
 	}
 	s, err := o.open()
 	if err != nil {
 		return nil, err
 	}
 	// Another cluster's files put in the place of the backup's are told by it.
-	if id := b.info.systemID; id != 0 && id != s.Identity.SystemID {
+	if id := o.backup.info.systemID; id != 0 && id != s.Identity.SystemID {
 		s.Checks = append(s.Checks, snapshot.Refusal(snapshot.ErrDamaged, "catalogue",
 			fmt.Sprintf("the files are of the cluster %d, but %s is of %d", s.Identity.SystemID, infoName, id),
 			"find the backup that the files belong to"))
@@ -54,16 +49,28 @@ type opener struct {
 	opts   snapshot.Options
 	place  Place
 	backup *backup
+	data   []objects.Entry // of the backup's folder data
 	checks []snapshot.Check
 }
 
-// ref is what to open a backup by.
-func (p Place) ref(b *backup) string {
-	if p.lone != "" {
-		return p.lone
+func (o *opener) choose() error {
+	list, err := o.place.backups(o.ctx)
+	if err != nil {
+		return err
 	}
-	return p.server + "#" + b.id
+	if o.backup, err = choose(list, o.opts.Select); err != nil {
+		return fmt.Errorf("%s: %w", o.place, err)
+	}
+	if err := o.usable(list); err != nil {
+		return fmt.Errorf("%s: %w", o.ref(), err)
+	}
+	if dataOf(o.backup.entries) == dataFolder {
+		o.data, err = o.place.Store.List(o.ctx, path.Join(o.backup.dir, "data"))
+	}
+	return err
 }
+
+func (o *opener) ref() string { return o.place.refOf(o.backup.id) }
 
 // usable refuses a backup that is not whole, and notes what a reader should
 // know of the choice.
@@ -77,7 +84,7 @@ func (o *opener) usable(list []backup) error {
 	case why != "":
 		return snapshot.Errorf(snapshot.ErrDamaged, "%s", why)
 	}
-	o.note(snapshot.OK, "%s: backup %s of PostgreSQL %d, mode %s, ended at %s", infoName, o.backup.id, m.major(), m.mode, m.endLSN)
+	o.note(snapshot.OK, "%s: backup %s of PostgreSQL %d, mode %s, ended at %s", infoName, o.backup.id, m.major(), cmp.Or(m.mode, "barman-cloud"), m.endLSN)
 	if m.status == statusWaiting {
 		o.note(snapshot.Warn, "Barman still waited for the backup's WAL when it was looked at last (%s)", statusWaiting)
 	}
@@ -97,34 +104,44 @@ func (o *opener) note(outcome snapshot.Outcome, format string, args ...any) {
 	o.checks = append(o.checks, snapshot.Check{Name: "catalogue", Outcome: outcome, Detail: fmt.Sprintf(format, args...)})
 }
 
-// open opens the folder data as what it is.
+// open opens the backup's data as what it is.
 func (o *opener) open() (*snapshot.Snapshot, error) {
-	data := filepath.Join(o.backup.dir, "data")
-	if has(data, "PG_VERSION") {
-		opts := o.opts
-		opts.Tablespaces = o.tablespaces()
-		return directory.OpenAmended(o.ctx, data, opts, o.amend)
+	p := tars.Place{Store: o.place.Store, Folder: true, Counter: o.place.Counter, Amend: o.amend}
+	if dataOf(o.backup.entries) == dataTars {
+		p.Name, p.Main = o.backup.dir, tars.CloudBase
+		return tars.Open(o.ctx, o.ref(), p, o.opts)
 	}
-	if _, err := os.Stat(data); err != nil {
-		return nil, err
+	p.Name = path.Join(o.backup.dir, "data")
+	if !slices.ContainsFunc(o.data, func(e objects.Entry) bool { return e.Name == "PG_VERSION" }) {
+		return tars.Open(o.ctx, o.ref(), p, o.opts)
 	}
-	p := compressed.Place{Name: ".", Folder: true, Counter: &snapshot.Counter{}, Amend: o.amend}
-	var err error
-	if p.Store, err = mounted.OpenLocal(data, o.opts, p.Counter); err != nil {
-		return nil, err
+	host := objects.HostDir(o.place.Store)
+	if host == "" {
+		return nil, errors.Join(snapshot.Errorf(snapshot.ErrUnsupported, "%s: a data directory, file by file, in a store that is far away", o.ref()), o.place.Store.Close())
 	}
-	return compressed.OpenStore(o.ctx, data, p, o.opts)
+	opts := o.opts
+	opts.Tablespaces = o.tablespaces(filepath.Join(host, o.backup.dir))
+	owned := false
+	s, err := directory.OpenAmended(o.ctx, filepath.Join(host, p.Name), opts, func(d *snapshot.Draft) error {
+		owned = true
+		d.Closers = append(d.Closers, o.place.Store)
+		return o.amend(d)
+	})
+	if err != nil && !owned {
+		err = errors.Join(err, o.place.Store.Close())
+	}
+	return s, err
 }
 
-// tablespaces finds those beside the data directory, by OID. Links in it lead
-// to where they were when the backup was made, if they are there at all. What
-// the options name comes first.
-func (o *opener) tablespaces() map[uint32]string {
+// tablespaces finds those beside the data directory in a backup's folder of
+// this host, by OID. Links in it lead to where they were when the backup was
+// made, if they are there at all. What the options name comes first.
+func (o *opener) tablespaces(dir string) map[uint32]string {
 	found := map[uint32]string{}
-	for oid := range o.backup.info.tablespaces {
-		dir := filepath.Join(o.backup.dir, strconv.FormatUint(uint64(oid), 10))
-		if info, err := os.Lstat(dir); err == nil && info.IsDir() {
-			found[oid] = dir
+	for _, e := range o.backup.entries {
+		oid, err := strconv.ParseUint(e.Name, 10, 32)
+		if _, ok := o.backup.info.tablespaces[uint32(oid)]; ok && e.Dir && err == nil {
+			found[uint32(oid)] = filepath.Join(dir, e.Name)
 		}
 	}
 	for oid, dir := range o.opts.Tablespaces {
@@ -137,17 +154,15 @@ func (o *opener) tablespaces() map[uint32]string {
 // a tar beside that of the data directory.
 func (o *opener) holds(oid uint32) bool {
 	name := strconv.FormatUint(uint64(oid), 10)
-	if o.opts.Tablespaces[oid] != "" || has(o.backup.dir, name) {
-		return true
-	}
-	list, err := os.ReadDir(filepath.Join(o.backup.dir, "data"))
-	return err == nil && slices.ContainsFunc(list, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), name+".tar") })
+	return o.opts.Tablespaces[oid] != "" || slices.ContainsFunc(slices.Concat(o.backup.entries, o.data), func(e objects.Entry) bool {
+		return e.Name == name || strings.HasPrefix(e.Name, name+".tar")
+	})
 }
 
 // amend adds to the draft what the catalogue knows.
 func (o *opener) amend(d *snapshot.Draft) error {
 	m := o.backup.info
-	d.Kind, d.Ref = snapshot.KindBarman, o.place.ref(o.backup)
+	d.Kind, d.Ref = snapshot.KindBarman, o.ref()
 	d.EndLSN, d.StopTime = m.endLSN, m.end
 	for oid, location := range m.tablespaces {
 		d.Tablespaces[oid] = location

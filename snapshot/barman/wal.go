@@ -7,16 +7,16 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/objects"
-	"github.com/snapview/snapview/snapshot/objects/mounted"
 )
 
 const (
@@ -59,15 +59,17 @@ func (o *opener) addWAL(d *snapshot.Draft) error {
 type wal struct {
 	o       *opener
 	draft   *snapshot.Draft
-	files   map[string]snapshot.WALFile
 	decoded *decoded
+
+	mu    sync.Mutex // guards files while segments are added
+	files map[string]snapshot.WALFile
 }
 
 func (w *wal) collect() error {
 	m := w.o.backup.info
 	begin, end := m.beginWAL, m.endWAL
 	switch {
-	case w.o.place.server == "":
+	case w.o.place.lone:
 		return errors.New("only the backup's own folder was given; name the server's folder")
 	case begin == "" || end == "":
 		return fmt.Errorf("%s does not tell where the backup begins and ends", infoName)
@@ -105,14 +107,13 @@ func (w *wal) collect() error {
 	return nil
 }
 
-// store opens a folder of the server's, which may be a link to another disk.
+// store opens a folder of the server's.
 func (w *wal) store(name string) (objects.Store, error) {
-	store, err := mounted.OpenLocal(filepath.Join(w.o.place.server, name), w.o.opts, w.draft.Counter)
-	if err != nil {
-		return nil, err
+	store, err := w.o.place.folder(name, w.o.opts)
+	if err == nil {
+		w.draft.Closers = append(w.draft.Closers, store)
 	}
-	w.draft.Closers = append(w.draft.Closers, store)
-	return store, nil
+	return store, err
 }
 
 // groups returns the timeline and the range of folders that segments lie in.
@@ -136,19 +137,33 @@ func (w *wal) folder(store objects.Store, dir string) error {
 		return err
 	}
 	m := w.o.backup.info
+	var adding errgroup.Group
+	adding.SetLimit(atOnce)
 	for _, e := range list {
-		_, known := w.files[e.Name]
-		if e.Dir || known || !isSegment(e.Name) || e.Name < m.beginWAL || e.Name > m.endWAL {
+		segment, ok := segmentOf(e.Name)
+		_, known := w.files[segment]
+		if e.Dir || known || !ok || segment < m.beginWAL || segment > m.endWAL {
 			continue
 		}
-		if err := w.segment(store, path.Join(dir, e.Name)); err != nil {
-			return err
-		}
+		adding.Go(func() error { return w.segment(store, path.Join(dir, e.Name), segment) })
 	}
-	return nil
+	return adding.Wait()
 }
 
-func (w *wal) segment(store objects.Store, name string) error {
+// suffixes of WAL that barman-cloud-wal-archive compressed; Barman itself gives
+// none.
+var suffixes = []string{"", ".gz", ".bz2", ".snappy", ".lz4", ".zst", ".xz"}
+
+// segmentOf returns the segment that a file of an archive is.
+func segmentOf(name string) (segment string, ok bool) {
+	segment, suffix, dotted := strings.Cut(name, ".")
+	if dotted {
+		suffix = "." + suffix
+	}
+	return segment, isSegment(segment) && slices.Contains(suffixes, suffix)
+}
+
+func (w *wal) segment(store objects.Store, name, segment string) error {
 	obj, packed, err := w.find(store, name)
 	if err != nil {
 		return err
@@ -163,9 +178,11 @@ func (w *wal) segment(store objects.Store, name string) error {
 			return snapshot.Errorf(snapshot.ErrUnsupported, "segments of %d MiB are not decompressed: decompress those from %s to %s into a folder",
 				f.Size>>20, w.o.backup.info.beginWAL, w.o.backup.info.endWAL)
 		}
-		f.Content = &segment{name: name, obj: obj, size: f.Size, decoded: w.decoded}
+		f.Content = &packedSegment{name: name, obj: obj, size: f.Size, decoded: w.decoded}
 	}
-	w.files[path.Base(name)] = f
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.files[segment] = f
 	return nil
 }
 
@@ -178,13 +195,8 @@ func (w *wal) find(store objects.Store, name string) (obj objects.Object, packed
 	if _, err := obj.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, false, err
 	}
-	for magic, what := range map[string]string{
-		"\xff\x06\x00\x00sNaPpY": "compressed by snappy",
-		"\x85":                   "encrypted (GnuPG)",
-	} {
-		if strings.HasPrefix(string(head), magic) {
-			return nil, false, snapshot.Errorf(snapshot.ErrUnsupported, "%s is %s, which this build does not read", name, what)
-		}
+	if strings.HasPrefix(string(head), "\x85") {
+		return nil, false, snapshot.Errorf(snapshot.ErrUnsupported, "%s is encrypted (GnuPG), which this build does not read", name)
 	}
 	return obj, compressed.Codec(head) != "", nil
 }
@@ -192,7 +204,13 @@ func (w *wal) find(store objects.Store, name string) (obj objects.Object, packed
 // history adds the timeline's history, which recovery asks for; the backup's
 // end is reached without it.
 func (w *wal) history(store objects.Store, name string) error {
-	obj, _, err := w.find(store, name)
+	var obj objects.Object
+	err := fs.ErrNotExist
+	for _, s := range suffixes {
+		if obj, _, err = w.find(store, name+s); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -228,8 +246,8 @@ func unpack(obj objects.Object, name string, limit int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// A segment is a compressed one, decompressed whole when it is read.
-type segment struct {
+// A packedSegment is a compressed one, decompressed whole when it is read.
+type packedSegment struct {
 	name    string
 	obj     objects.Object
 	size    int64
@@ -237,7 +255,7 @@ type segment struct {
 }
 
 // ReadAt implements snapshot.Content.
-func (s *segment) ReadAt(p []byte, off int64) (int, error) {
+func (s *packedSegment) ReadAt(p []byte, off int64) (int, error) {
 	b, err := s.decoded.get(s)
 	if err != nil {
 		return 0, err
@@ -253,21 +271,21 @@ func (s *segment) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // Prefetch implements snapshot.Content: a segment is read from its beginning.
-func (s *segment) Prefetch(_, _ int64) { s.obj.Prefetch(0, s.obj.Size()) }
+func (s *packedSegment) Prefetch(_, _ int64) { s.obj.Prefetch(0, s.obj.Size()) }
 
 // decoded keeps the segments used last in memory. Recovery reads one after the
 // other, so that one is decompressed at a time.
 type decoded struct {
 	mu   sync.Mutex
-	last *simplelru.LRU[*segment, []byte]
+	last *simplelru.LRU[*packedSegment, []byte]
 }
 
 func newDecoded(size int64) *decoded {
-	last, _ := simplelru.NewLRU[*segment, []byte](max(1, int(maxDecoded/size)), nil) // fails only for size < 1
+	last, _ := simplelru.NewLRU[*packedSegment, []byte](max(1, int(maxDecoded/size)), nil) // fails only for size < 1
 	return &decoded{last: last}
 }
 
-func (d *decoded) get(s *segment) ([]byte, error) {
+func (d *decoded) get(s *packedSegment) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if b, ok := d.last.Get(s); ok {

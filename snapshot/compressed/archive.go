@@ -33,22 +33,52 @@ const (
 	decodedSpans = 64 << 20
 )
 
-// An opener makes compressed tars readable at random.
-type opener struct {
+// An Opener makes the tars of one backup readable at random. It is for one
+// goroutine.
+type Opener struct {
 	ctx     context.Context
 	opts    snapshot.Options
-	store   *cache.Store
+	store   *cache.Store // nil as long as nothing is compressed
 	draft   *snapshot.Draft
 	decoded *spans.Cache
 	free    func(dir string) (bytes int64, ok bool)
 
-	compressed int      // files that were compressed
-	scanning   []*named // archives whose headers are yet to be scanned
+	scanning []*named // archives whose headers are yet to be scanned
 }
 
-// scanned ends the use of notes of headers. Reading the archives may be done
+// NewOpener returns an Opener that adds to the draft what closes the archives,
+// and how they are read.
+func NewOpener(ctx context.Context, d *snapshot.Draft, opts snapshot.Options) *Opener {
+	return &Opener{ctx: ctx, opts: opts, draft: d, decoded: spans.NewCache(decodedSpans), free: freeBytes}
+}
+
+// Archive returns the tar in f, compressed or not. Its headers must be scanned
+// by the time that Scanned is called.
+func (t *Opener) Archive(f objects.Object, name string) (a tarset.Archive, compressed bool, err error) {
+	head := make([]byte, min(f.Size(), headSize))
+	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return a, false, err
+	}
+	c := find(head)
+	if c == nil {
+		return tarset.Archive{Name: name, Size: f.Size(), Data: f}, false, nil
+	}
+	if t.store == nil {
+		limit := t.opts.CacheLimit
+		if limit == 0 {
+			limit = snapshot.DefaultCacheLimit
+		}
+		if t.store, err = cache.Open(t.opts.CacheDir, limit); err != nil {
+			return a, true, err
+		}
+	}
+	a, err = t.archive(f, name, c)
+	return a, true, err
+}
+
+// Scanned ends the use of notes of headers. Reading the archives may be done
 // by many goroutines from then on.
-func (t *opener) scanned() {
+func (t *Opener) Scanned() {
 	for _, n := range t.scanning {
 		n.headers.Close()
 		n.headers = nil
@@ -57,7 +87,7 @@ func (t *opener) scanned() {
 }
 
 // archive returns the tar in f, which the codec compressed.
-func (t *opener) archive(f objects.Object, name string, c *codec) (tarset.Archive, error) {
+func (t *Opener) archive(f objects.Object, name string, c *codec) (tarset.Archive, error) {
 	key, err := cache.FileKey(f, f.Size(), f.Changed(), purpose+c.what())
 	if err != nil {
 		return tarset.Archive{}, err
@@ -89,8 +119,11 @@ func (t *opener) archive(f objects.Object, name string, c *codec) (tarset.Archiv
 	return a, nil
 }
 
-// fits warns if the cache cannot hold what is kept of all of the backup's files.
-func (t *opener) fits() {
+// Fits warns if the cache cannot hold what is kept of all of the backup's files.
+func (t *Opener) Fits() {
+	if t.store == nil {
+		return
+	}
 	var sum int64
 	for _, x := range t.draft.Indexes {
 		sum += x.Bytes
@@ -107,7 +140,7 @@ func (t *opener) fits() {
 // An entry is what the cache keeps of one file: the index or the copy, and
 // behind it what a scan of the tar reads.
 type entry struct {
-	t     *opener
+	t     *Opener
 	f     objects.Object
 	name  string // of the file, for errors
 	codec *codec

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
@@ -18,6 +19,10 @@ import (
 // maxWindow bounds the memory that decoding takes, in bytes: what zstd --long=27
 // and pg_basebackup use at most.
 const maxWindow = 128 << 20
+
+// snappyBlock is what a chunk of the framing format of snappy holds at most
+// (google/snappy, framing_format.txt, 4.2), bytes.
+const snappyBlock = 64 << 10
 
 // A codec is a compression. One with spans is read where it lies, by an index
 // of restarts; a file of another is copied into the cache in a form that can
@@ -54,6 +59,9 @@ var codecs = []codec{
 	}},
 	{name: "bzip2", magic: "BZh", open: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
 	{name: "xz", magic: "\xfd7zXZ\x00", open: openXZ},
+	{name: "snappy", magic: "\xff\x06\x00\x00sNaPpY", open: func(r io.Reader) (io.ReadCloser, error) {
+		return io.NopCloser(s2.NewReader(r, s2.ReaderMaxBlockSize(snappyBlock))), nil
+	}},
 }
 
 // openXZ opens an xz stream whose dictionary is of a size that xz -9 has at
@@ -96,6 +104,9 @@ func xzDictionary(head []byte) int64 {
 	bits := head[at+2]
 	return int64(2|bits&1) << (bits/2 + 11)
 }
+
+// headSize is how many bytes tell a compression.
+const headSize = 16
 
 // Codec returns the name of the compression that a file beginning with head
 // has, or "".

@@ -28,7 +28,7 @@ func Head(f io.Reader, n int) ([]byte, error) {
 // Stream returns what a file holds from its beginning to its end, decompressed
 // if it is compressed. Closing it leaves the file open.
 func Stream(f io.Reader) (io.ReadCloser, error) {
-	start := make([]byte, 16)
+	start := make([]byte, headSize)
 	k, err := io.ReadFull(f, start)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return nil, err

@@ -1,7 +1,6 @@
 package compressed
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/snapview/snapview/snapshot/lz4frame"
 	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/tarheaders"
+	"github.com/snapview/snapview/snapshot/tarindex"
 )
 
 // Bounds on what a file may expand to. Deflate expands to 1032 times its size
@@ -78,7 +78,7 @@ func (s *pass) data(p []byte) error {
 	}
 	if n := tarBlock - len(s.head); n > 0 {
 		s.head = append(s.head, p[:min(n, len(p))]...)
-		if len(s.head) == tarBlock && !isTar(s.head) {
+		if len(s.head) == tarBlock && !tarindex.IsTar(s.head) {
 			return s.noTar()
 		}
 	}
@@ -86,11 +86,7 @@ func (s *pass) data(p []byte) error {
 	return err
 }
 
-const tarBlock = 512
-
-func isTar(head []byte) bool {
-	return len(head) >= tarBlock && bytes.Equal(head[257:262], []byte("ustar"))
-}
+const tarBlock = tarindex.BlockSize
 
 func (s *pass) noTar() error {
 	return snapshot.Errorf(snapshot.ErrNotABackup, "%s is compressed with %s, and what is in it is no tar", s.name, s.codec.name)

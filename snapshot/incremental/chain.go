@@ -33,10 +33,11 @@ import (
 const prefix = "INCREMENTAL."
 
 // Combine returns the snapshot that a chain makes, oldest (full) backup first.
-// It owns the chain's snapshots from then on, also when it fails.
-func Combine(ctx context.Context, ref string, chain []*snapshot.Snapshot, opts snapshot.Options) (*snapshot.Snapshot, error) {
+// It owns the chain's snapshots from then on, also when it fails. counter, if not
+// nil, has what stores read that several of them share.
+func Combine(ctx context.Context, ref string, chain []*snapshot.Snapshot, counter *snapshot.Counter, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	d := snapshot.Draft{
-		Kind: snapshot.KindIncremental, Ref: ref, Parts: chain,
+		Kind: snapshot.KindIncremental, Ref: ref, Parts: chain, Counter: counter,
 		Builder: snapshot.NewBuilder(), Tablespaces: map[uint32]string{},
 	}
 	c := &combiner{ctx: ctx, chain: chain, newest: chain[len(chain)-1], draft: &d}

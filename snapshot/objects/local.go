@@ -43,9 +43,8 @@ func OpenLocalIn(dir string, pool *hostdir.Pool) (*Local, error) {
 	return &Local{resolved, pool, root}, nil
 }
 
-// Pool returns the pool of open files, for sources that also read directories
-// that the options name.
-func (l *Local) Pool() *hostdir.Pool { return l.pool }
+// HostDir returns the directory, links resolved; see the function HostDir.
+func (l *Local) HostDir() string { return l.dir }
 
 // Open implements Store.
 func (l *Local) Open(_ context.Context, name string) (Object, error) {

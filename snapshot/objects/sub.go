@@ -46,8 +46,12 @@ func (s *sub) List(ctx context.Context, dir string) ([]Entry, error) {
 func (s *sub) String() string { return s.Store.String() + "/" + s.dir }
 
 // Hurry passes on to the store that it is to give up waiting, if it waits.
-func (s *sub) Hurry() {
-	if h, ok := s.Store.(interface{ Hurry() }); ok {
-		h.Hurry()
+func (s *sub) Hurry() { hurry(s.Store) }
+
+// HostDir is where the directory lies on this host; see HostDir.
+func (s *sub) HostDir() string {
+	if dir := HostDir(s.Store); dir != "" {
+		return path.Join(dir, s.dir)
 	}
+	return ""
 }

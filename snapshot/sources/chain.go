@@ -1,114 +1,107 @@
 package sources
 
 import (
-	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/snapview/snapview/snapshot"
-	"github.com/snapview/snapview/snapshot/compressed"
 	"github.com/snapview/snapview/snapshot/incremental"
-	"github.com/snapview/snapview/snapshot/tarindex"
+	"github.com/snapview/snapview/snapshot/tars"
 )
 
-// A labelled is a folder or tar with a backup, and what its backup_label says.
+const (
+	// maxLabel bounds a backup_label, in bytes.
+	maxLabel = 64 << 10
+
+	// Backups in one folder whose labels are read to find those of a chain:
+	// over a network each takes a few requests.
+	maxBeside    = 4096
+	maxBesideFar = 512
+	labelsAtOnce = 8
+)
+
+// A labelled is a place with a backup, and what its backup_label says.
 type labelled struct {
-	at    string
+	*place
 	label *snapshot.Label
 }
 
-// labelledIn returns the backups that lie in dir. Only their labels are read.
-func labelledIn(ctx context.Context, dir string) ([]labelled, error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
+// labelled returns the backups that lie in a folder. Only their labels are read.
+func (p *place) labelled() (found []labelled, err error) {
+	most := maxBeside
+	if !p.local() {
+		most = maxBesideFar
+	}
+	var places []*place
+	for _, e := range p.entries {
+		if e.Dir || p.local() || backupName(e.Name) {
+			at := p.below(e.Name)
+			at.folder = e.Dir
+			places = append(places, at)
+		}
+	}
+	if len(places) > most {
+		return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s holds %d names, of which any may belong to a chain of backups: name the chain's backups", p.ref, len(places))
+	}
+	labels := make([]*snapshot.Label, len(places))
+	errs := make([]error, len(places))
+	var reading sync.WaitGroup
+	slots := make(chan struct{}, labelsAtOnce)
+	for i, e := range places {
+		slots <- struct{}{}
+		reading.Go(func() {
+			defer func() { <-slots }()
+			labels[i], errs[i] = e.readLabel()
+		})
+	}
+	reading.Wait()
+	if err := p.o.ctx.Err(); err != nil {
 		return nil, err
 	}
-	var found []labelled
-	for _, e := range list {
-		if len(found) == 4096 {
-			break
-		}
-		at := filepath.Join(dir, e.Name())
-		b, err := readLabel(ctx, at)
-		if err != nil {
-			continue // no backup, or none that could be part of a chain
-		}
-		if l, err := snapshot.ParseLabel(b); err == nil {
-			found = append(found, labelled{at, l})
+	for i, l := range labels {
+		if errs[i] == nil && l != nil { // else no backup, or none that could be part of a chain
+			found = append(found, labelled{places[i], l})
 		}
 	}
 	return found, nil
 }
 
-// maxLabel bounds a backup_label, in bytes.
-const maxLabel = 64 << 10
-
-// readLabel reads the backup_label of a plain backup, of a folder of tars, or
-// of one tar.
-func readLabel(ctx context.Context, at string) ([]byte, error) {
-	info, err := os.Stat(at)
+// readLabel looks at a place and reads the backup_label of a plain backup, of a
+// folder of tars, or of one tar; nil if there is none.
+func (p *place) readLabel() (*snapshot.Label, error) {
+	look := p.look
+	if p.folder {
+		look = p.lookInside
+	}
+	if err := look(); err != nil {
+		return nil, err
+	}
+	if isTars(p) {
+		return tars.Label(p.o.ctx, p.tars())
+	}
+	if !p.names["backup_label"] {
+		return nil, nil
+	}
+	f, err := p.store.Open(p.o.ctx, path.Join(p.name, "backup_label"))
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().IsRegular() {
-		return labelOfTar(ctx, at)
+	text := make([]byte, min(f.Size(), maxLabel))
+	if _, err := f.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	if f, err := os.Open(filepath.Join(at, "backup_label")); err == nil {
-		defer f.Close()
-		return io.ReadAll(io.LimitReader(f, maxLabel))
-	}
-	for _, name := range tars(at) {
-		if role, _ := compressed.TarName(name); role == "base" {
-			return labelOfTar(ctx, filepath.Join(at, name))
-		}
-	}
-	return nil, os.ErrNotExist
+	return snapshot.ParseLabel(text)
 }
 
-// labelOfTar reads the backup_label of a tar, compressed or not, where
-// pg_basebackup makes it the first member.
-func labelOfTar(ctx context.Context, name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	head, err := compressed.Head(f, maxLabel+4<<10)
-	if err != nil {
-		return nil, err
-	}
-	var text []byte
-	stop := errors.New("found")
-	_, err = tarindex.Scan(ctx, bytes.NewReader(head), math.MaxInt64/2, name, func(m tarindex.Member) error {
-		if m.Name == "." {
-			return nil
-		}
-		if m.Name != "backup_label" || m.Type != tarindex.File || m.Size > maxLabel {
-			return os.ErrNotExist
-		}
-		text = make([]byte, m.Size)
-		if _, err := m.Content(bytes.NewReader(head)).ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		return stop
-	})
-	if !errors.Is(err, stop) {
-		return nil, errors.Join(err, os.ErrNotExist)
-	}
-	return text, nil
-}
-
-// openChain completes newest, an incremental backup, with its predecessors,
-// which lie beside it.
-func openChain(ctx context.Context, newest *snapshot.Snapshot, opts snapshot.Options) (*snapshot.Snapshot, error) {
+// openChain completes newest, an incremental backup that lies at p, with its
+// predecessors, which lie beside it.
+func (p *place) openChain(newest *snapshot.Snapshot, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	chain := []*snapshot.Snapshot{newest}
 	fail := func(err error) (*snapshot.Snapshot, error) {
 		errs := []error{err}
@@ -117,29 +110,35 @@ func openChain(ctx context.Context, newest *snapshot.Snapshot, opts snapshot.Opt
 		}
 		return nil, errors.Join(errs...)
 	}
-	at, err := filepath.EvalSymlinks(newest.Ref)
-	if err != nil {
-		return fail(err)
+	up, err := p.parent()
+	if err == nil && up == nil {
+		err = snapshot.Errorf(snapshot.ErrDamaged, "%s is incremental, and the backups that it builds on cannot lie beside it: name all of the chain", p.ref)
 	}
-	dir := filepath.Dir(at)
-	beside, err := labelledIn(ctx, dir)
+	var beside []labelled
+	if errors.Is(err, errors.ErrUnsupported) || up != nil && up.probed {
+		err = snapshot.Errorf(snapshot.ErrDamaged, "%s is incremental, and a web server has no list of its files in which the backups that it builds on could be found: name all of the chain", p.ref)
+	}
+	if err == nil {
+		beside, err = up.labelled()
+	}
 	if err != nil {
 		return fail(err)
 	}
 	// Tablespaces and WAL that were named belong to the newest backup.
 	opts.Tablespaces, opts.WALDir = nil, ""
+	p.o.parts = true // what the stores read is counted as the newest's
 	for chain[0].Identity.IncrementalFromLSN != 0 {
-		prev, err := predecessor(ctx, chain[0], beside, dir, opts)
+		prev, err := predecessor(chain[0], beside, up.ref, opts)
 		if err != nil {
 			return fail(err)
 		}
 		chain = append([]*snapshot.Snapshot{prev}, chain...)
 	}
-	return incremental.Combine(ctx, newest.Ref, chain, opts)
+	return incremental.Combine(p.o.ctx, newest.Ref, chain, nil, opts)
 }
 
 // predecessor opens the backup that s, an incremental one, builds on.
-func predecessor(ctx context.Context, s *snapshot.Snapshot, beside []labelled, dir string, opts snapshot.Options) (*snapshot.Snapshot, error) {
+func predecessor(s *snapshot.Snapshot, beside []labelled, dir string, opts snapshot.Options) (*snapshot.Snapshot, error) {
 	id := s.Identity
 	var others string // what comes near
 	for _, l := range beside {
@@ -147,17 +146,17 @@ func predecessor(ctx context.Context, s *snapshot.Snapshot, beside []labelled, d
 			continue
 		}
 		if l.label.Timeline != id.IncrementalFromTLI {
-			others += fmt.Sprintf("; %s starts there, but on timeline %d", l.at, l.label.Timeline)
+			others += fmt.Sprintf("; %s starts there, but on timeline %d", l.ref, l.label.Timeline)
 			continue
 		}
-		prev, err := openAlone(ctx, l.at, opts)
+		prev, err := l.open(opts)
 		if err != nil {
 			return nil, err
 		}
 		if prev.Identity.SystemID == id.SystemID {
 			return prev, nil
 		}
-		others += fmt.Sprintf("; %s starts there, but is of system %d", l.at, prev.Identity.SystemID)
+		others += fmt.Sprintf("; %s starts there, but is of system %d", l.ref, prev.Identity.SystemID)
 		if err := prev.Close(); err != nil {
 			return nil, err
 		}
@@ -169,8 +168,8 @@ func predecessor(ctx context.Context, s *snapshot.Snapshot, beside []labelled, d
 
 // openList opens the chain that these backups make, named in any order. WAL
 // and tablespaces that the options name belong to the newest.
-func openList(ctx context.Context, refs []string, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	older := opts
+func (o *opening) openList(refs []string) (*snapshot.Snapshot, error) {
+	older := o.opts
 	older.Tablespaces, older.WALDir = nil, ""
 	var chain []*snapshot.Snapshot
 	fail := func(err error) (*snapshot.Snapshot, error) {
@@ -180,9 +179,10 @@ func openList(ctx context.Context, refs []string, opts snapshot.Options) (*snaps
 		}
 		return nil, errors.Join(errs...)
 	}
+	o.parts = true
 	last, lastRef := (*snapshot.Snapshot)(nil), ""
 	for _, ref := range refs {
-		s, err := openAlone(ctx, ref, older)
+		s, err := o.openAlone(ref, older)
 		if err != nil {
 			return fail(err)
 		}
@@ -194,8 +194,8 @@ func openList(ctx context.Context, refs []string, opts snapshot.Options) (*snaps
 	slices.SortStableFunc(chain, func(a, b *snapshot.Snapshot) int {
 		return cmp.Compare(a.Identity.StartLSN, b.Identity.StartLSN)
 	})
-	if len(opts.Tablespaces) > 0 || opts.WALDir != "" {
-		s, err := openAlone(ctx, lastRef, opts)
+	if len(o.opts.Tablespaces) > 0 || o.opts.WALDir != "" {
+		s, err := o.openAlone(lastRef, o.opts)
 		if err != nil {
 			return fail(err)
 		}
@@ -205,15 +205,15 @@ func openList(ctx context.Context, refs []string, opts snapshot.Options) (*snaps
 		}
 		last = s
 	}
-	return incremental.Combine(ctx, last.Ref, chain, opts)
+	return incremental.Combine(o.ctx, last.Ref, chain, o.counter, o.opts)
 }
 
-// newestOfChain returns the folder of the last backup in dir, if those in it
-// make one chain with an incremental backup.
-func newestOfChain(ctx context.Context, dir string) (string, error) {
-	list, err := labelledIn(ctx, dir)
+// newestOfChain returns the place of the last backup in a folder, if those in
+// it make one chain with an incremental backup; nil if they do not.
+func (p *place) newestOfChain() (*place, error) {
+	list, err := p.labelled()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	followed, incrementals := map[snapshot.LSN]bool{}, 0
 	for _, l := range list {
@@ -223,35 +223,20 @@ func newestOfChain(ctx context.Context, dir string) (string, error) {
 		}
 	}
 	if incrementals == 0 {
-		return "", nil
+		return nil, nil
 	}
-	var last []string
+	var last []labelled
 	for _, l := range list {
 		if !followed[l.label.StartLSN] {
-			last = append(last, l.at)
+			last = append(last, l)
 		}
 	}
-	if len(last) != 1 {
-		return "", snapshot.Errorf(snapshot.ErrNotABackup, "%s holds several chains of backups: open the last of one, %s", dir, strings.Join(last[:min(len(last), 10)], " or "))
+	if len(last) == 1 {
+		return last[0].place, nil
 	}
-	return last[0], nil
-}
-
-// openAlone opens one backup by itself, without what it builds on.
-func openAlone(ctx context.Context, ref string, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	if isAddress(ref) {
-		return openRemote(ctx, ref, opts)
+	var refs []string
+	for _, l := range last[:min(len(last), 10)] {
+		refs = append(refs, l.ref)
 	}
-	info, err := os.Stat(ref)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return openFile(ctx, ref, opts)
-	}
-	s, err := openPlain(ctx, ref, opts)
-	if err == nil && s == nil {
-		err = snapshot.Errorf(snapshot.ErrNotABackup, "%s: a folder that is neither a data directory nor of pg_basebackup -Ft", ref)
-	}
-	return s, err
+	return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s holds several chains of backups: open the last of one, %s", p.ref, strings.Join(refs, " or "))
 }

@@ -161,7 +161,7 @@ func TestChain_ByList(t *testing.T) {
 		"another timeline":  {[]string{"fp-full", "fp-incr1"}, func() func() { return label("fp-full", "START TIMELINE: 1", "START TIMELINE: 2") }, "on timeline 2"},
 		"the same twice":    {[]string{"fp-full", "fp-incr1", "fp-incr1"}, nil, "does not belong to it"},
 		"two full ones":     {[]string{"fp-full", "fp-full"}, nil, "builds on none"},
-		"one that is none":  {[]string{"fp-full", "fp-incr1-ts1"}, nil, "neither a data directory"},
+		"one that is none":  {[]string{"fp-full", "fp-incr1-ts1"}, nil, "nothing among its"},
 		"of another system": {[]string{"fp-full", "fp-incr1"}, func() func() { return control(t, at["fp-full"]) }, "make no chain"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,8 +2,6 @@ package sources
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"io"
 	"os"
 	"path"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/objects"
-	"github.com/snapview/snapview/snapshot/objects/mounted"
 	"github.com/snapview/snapview/snapshot/pgbackrest"
 )
 
@@ -28,7 +25,7 @@ func pgBackRestAt(dir string) (root, selected string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
-	if isPgBackRest(dir) {
+	if isRepository(dir) {
 		return dir, "", true
 	}
 	stanza, label := dir, ""
@@ -44,8 +41,8 @@ func pgBackRestAt(dir string) (root, selected string, ok bool) {
 	return stanza, label, true // a copy of the stanza's backups alone
 }
 
-// isPgBackRest reports whether a folder is the root of a repository.
-func isPgBackRest(dir string) bool {
+// isRepository reports whether a folder is the root of a repository.
+func isRepository(dir string) bool {
 	stanzas, err := os.ReadDir(filepath.Join(dir, "backup"))
 	if err != nil {
 		return false
@@ -72,11 +69,31 @@ func hasInfo(dir, name string) bool {
 	return false
 }
 
-// openPgBackRest opens a backup of the repository at root. selected is where
-// the reference itself leads.
-func openPgBackRest(ctx context.Context, root, selected string, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	counter := &snapshot.Counter{}
-	store, err := mounted.OpenLocal(root, opts, counter)
+// isPgBackRest: the two folders of a repository, or a stanza's backups.
+func isPgBackRest(p *place) bool {
+	switch {
+	case !p.folder || p.o.opts.Root != "":
+		return false
+	case p.local():
+		_, _, ok := pgBackRestAt(p.ref)
+		return ok
+	case p.names["backup/"] && p.names["archive/"]:
+		return true
+	}
+	return p.names[pgbackrest.InfoName] && pgbackrest.IsInfo(bytes.TrimSpace(p.begins(pgbackrest.InfoName)))
+}
+
+// openPgBackRest opens a backup of the repository that a place is or is a part
+// of, which the reference itself leads to.
+func openPgBackRest(p *place, opts snapshot.Options) (*snapshot.Snapshot, error) {
+	if !p.local() {
+		return pgbackrest.Open(p.o.ctx, objects.Sub(p.take(), p.name), p.counter(), opts)
+	}
+	root, selected, ok := pgBackRestAt(p.ref)
+	if !ok {
+		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is no repository of pgBackRest any more", p.ref)
+	}
+	store, err := p.o.near(root)
 	if err != nil {
 		return nil, err
 	}
@@ -87,40 +104,29 @@ func openPgBackRest(ctx context.Context, root, selected string, opts snapshot.Op
 	default:
 		opts.Select = path.Join(selected, opts.Select)
 	}
-	return pgbackrest.Open(ctx, store, counter, opts)
+	return pgbackrest.Open(p.o.ctx, store.Again(), p.counter(), opts)
 }
 
-// listPgBackRest lists the backups of the repository that ref is a part of, as
-// far as they are in ref.
-func listPgBackRest(ctx context.Context, ref string, opts snapshot.Options) ([]snapshot.Listing, error) {
-	root, selected, ok := pgBackRestAt(ref)
-	if !ok {
-		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is no repository of pgBackRest any more", ref)
+// listPgBackRest lists the backups of the repository that a place is a part of,
+// as far as they are in it.
+func listPgBackRest(p *place, opts snapshot.Options) ([]listed, error) {
+	if p.local() {
+		root, selected, ok := pgBackRestAt(p.ref)
+		if !ok {
+			return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s is no repository of pgBackRest any more", p.ref)
+		}
+		store, err := p.o.near(root)
+		if err != nil {
+			return nil, err
+		}
+		opts.Select = selected
+		return unlabelled(pgbackrest.List(p.o.ctx, store, opts))
 	}
-	store, err := mounted.OpenLocal(root, opts, &snapshot.Counter{})
-	if err != nil {
-		return nil, err
-	}
-	opts.Select = selected
-	list, err := pgbackrest.List(ctx, store, opts)
-	return list, errors.Join(err, store.Close())
-}
-
-// isRemotePgBackRest: the two folders of a repository, or a stanza's backups.
-func isRemotePgBackRest(r *remote) bool {
-	return r.folder && (r.names["backup/"] && r.names["archive/"] || r.names[pgbackrest.InfoName] && !r.names["data/"])
-}
-
-func openRemotePgBackRest(ctx context.Context, r *remote, opts snapshot.Options) (*snapshot.Snapshot, error) {
-	return pgbackrest.Open(ctx, objects.Sub(r.store, r.name), r.counter, opts)
-}
-
-func listRemotePgBackRest(ctx context.Context, r *remote, opts snapshot.Options) ([]snapshot.Listing, error) {
-	list, err := pgbackrest.List(ctx, objects.Sub(r.store, r.name), opts)
+	list, err := pgbackrest.List(p.o.ctx, objects.Sub(p.view(), p.name), opts)
 	for i := range list {
 		if _, label, ok := strings.Cut(list[i].Ref, "#"); ok {
-			list[i].Ref = r.ref + "#" + label // with the address's parameters
+			list[i].Ref = p.ref + "#" + label // with the address's parameters
 		}
 	}
-	return list, err
+	return unlabelled(list, err)
 }

@@ -10,6 +10,12 @@ import (
 	"time"
 )
 
+// IsTar reports whether the beginning of a file is a header that ustar, pax or
+// GNU tar wrote. (V7's has no mark and is not recognised.)
+func IsTar(head []byte) bool {
+	return len(head) >= blockSize && bytes.Equal(head[257:262], []byte("ustar"))
+}
+
 // A header is one block of metadata.
 type header struct{ b [blockSize]byte }
 

@@ -12,6 +12,9 @@ import (
 	"github.com/snapview/snapview/snapshot"
 )
 
+// BlockSize is what headers take and what data is padded to, bytes.
+const BlockSize = blockSize
+
 const (
 	blockSize = 512
 

@@ -60,19 +60,20 @@ func Open(address string, counter *snapshot.Counter) (*Store, error) {
 	return s, nil
 }
 
-// Split takes an address apart into that of a folder and a name in it; the
-// name is "." if the address ends with a slash.
-func Split(address string) (folder, name string, err error) {
+// Split takes an address apart into that of the host, with user, password and
+// query, and a name there; folder is true if the address ends with a slash.
+func Split(address string) (host, name string, folder bool, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", "", fmt.Errorf("%s is no address", Redact(address))
+		return "", "", false, fmt.Errorf("%s is no address", Redact(address))
 	}
-	if u.Path == "" || strings.HasSuffix(u.Path, "/") {
-		return address, ".", nil
+	name = path.Clean("/" + u.Path)[1:]
+	folder = strings.HasSuffix(u.Path, "/") || name == ""
+	if name == "" {
+		name = "."
 	}
-	name = path.Base(u.Path)
-	u.Path, u.RawPath = strings.TrimSuffix(u.Path, name), ""
-	return u.String(), name, nil
+	u.Path, u.RawPath, u.Fragment = "/", "", ""
+	return u.String(), name, folder, nil
 }
 
 // Redact returns an address as it may be shown: without user, password and
@@ -117,9 +118,18 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// address returns that of a name.
+func (s *Store) address(name string) *url.URL {
+	elems := strings.Split(name, "/")
+	for i := range elems {
+		elems[i] = url.PathEscape(elems[i])
+	}
+	return s.base.JoinPath(elems...)
+}
+
 // get asks for n bytes of a name.
 func (s *Store) get(ctx context.Context, name string, off, n int64, header http.Header) (*http.Response, error) {
-	u := s.base.JoinPath(strings.Split(name, "/")...)
+	u := s.address(name)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
@@ -210,8 +220,7 @@ type object struct {
 var _ objects.Ranged = (*object)(nil)
 
 func (o *object) String() string {
-	u := o.store.base.JoinPath(strings.Split(o.name, "/")...)
-	return Redact(u.String())
+	return Redact(o.store.address(o.name).String())
 }
 
 func (o *object) error(err error) error { return fmt.Errorf("%s: %w", o, err) }

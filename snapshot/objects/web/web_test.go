@@ -34,16 +34,20 @@ func TestRedact(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	for address, want := range map[string][2]string{
-		"https://h/a/b.tar?x=1": {"https://h/a/?x=1", "b.tar"},
-		"https://h/a/":          {"https://h/a/", "."},
-		"https://h":             {"https://h", "."},
-		"https://h/a":           {"https://h/", "a"},
-		"https://h/a%20b/c%2Bd": {"https://h/a%20b/", "c+d"},
+	for address, want := range map[string]struct {
+		host, name string
+		folder     bool
+	}{
+		"https://h/a/b.tar?x=1":  {"https://h/?x=1", "a/b.tar", false},
+		"https://h/a/":           {"https://h/", "a", true},
+		"https://h":              {"https://h/", ".", true},
+		"https://u:p@h/a#b":      {"https://u:p@h/", "a", false},
+		"https://h/a%20b/c%2Bd":  {"https://h/", "a b/c+d", false},
+		"https://h/a%2525/../b/": {"https://h/", "b", true},
 	} {
-		folder, name, err := web.Split(address)
-		if err != nil || folder != want[0] || name != want[1] {
-			t.Errorf("%s: %q, %q, %v; want %q", address, folder, name, err, want)
+		host, name, folder, err := web.Split(address)
+		if err != nil || host != want.host || name != want.name || folder != want.folder {
+			t.Errorf("%s: %q, %q, %v, %v; want %v", address, host, name, folder, err, want)
 		}
 	}
 }
