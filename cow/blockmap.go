@@ -220,17 +220,50 @@ func (m *blockMap) replace(from, to source) {
 
 // load sets what a layer holds.
 func (m *blockMap) load(held, zero *roaring.Bitmap, src, zeroSrc source) {
-	for _, s := range []struct {
-		bits *roaring.Bitmap
-		src  source
-	}{{held, src}, {zero, zeroSrc}} {
-		for start, end := range s.bits.Ranges() {
-			for b := uint64(start); b < end; {
-				n := min(end-b, 1<<30)
-				m.set(b, int(n), s.src, noSource, noSource)
-				b += n
+	var scratch []run
+	scratch = m.loadSource(held, src, scratch)
+	m.loadSource(zero, zeroSrc, scratch)
+}
+
+// loadSource gives the blocks of bits the source src. It collects the runs of a
+// chunk before it makes one: growing a million of small slices would take twice
+// the memory. scratch is used for that, and returned to be used again.
+func (m *blockMap) loadSource(bits *roaring.Bitmap, src source, scratch []run) []run {
+	at := uint64(0) // the chunk of the runs in scratch
+	for start, end := range bits.Ranges() {
+		for b := uint64(start); b < end; {
+			i := b / chunkBlocks
+			stop := min(end, (i+1)*chunkBlocks)
+			if i != at {
+				m.install(at, scratch)
+				at, scratch = i, scratch[:0]
 			}
+			scratch = append(scratch, run{uint16(b % chunkBlocks), uint16(stop - i*chunkBlocks), src})
+			b = stop
 		}
+	}
+	m.install(at, scratch)
+	return scratch[:0]
+}
+
+// install puts runs, sorted and disjoint, into chunk i.
+func (m *blockMap) install(i uint64, runs []run) {
+	if len(runs) == 0 {
+		return
+	}
+	c := new(chunk)
+	if !m.chunks[i].CompareAndSwap(nil, c) {
+		c = m.chunks[i].Load()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dense == nil && len(c.runs) == 0 {
+		c.runs = append(make([]run, 0, len(runs)), runs...)
+		c.thicken()
+		return
+	}
+	for _, r := range runs {
+		c.put(int(r.start), int(r.end), r.src)
 	}
 }
 
@@ -341,15 +374,21 @@ func (c *chunk) put(a, b int, src source) {
 		k++
 	}
 	c.splice(i, j, repl[:k])
-	if len(c.runs) > maxRuns {
-		c.dense = make([]source, chunkBlocks)
-		for _, r := range c.runs {
-			for b := r.start; b < r.end; b++ {
-				c.dense[b] = r.src
-			}
-		}
-		c.runs = nil
+	c.thicken()
+}
+
+// thicken makes a chunk of too many runs a plain array.
+func (c *chunk) thicken() {
+	if len(c.runs) <= maxRuns {
+		return
 	}
+	c.dense = make([]source, chunkBlocks)
+	for _, r := range c.runs {
+		for b := r.start; b < r.end; b++ {
+			c.dense[b] = r.src
+		}
+	}
+	c.runs = nil
 }
 
 // splice replaces the runs [i, j) by repl, in place where there is room.

@@ -2,6 +2,7 @@ package cow
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +26,8 @@ type layerMap struct {
 // blockCount returns the number of blocks of a device, the last perhaps short.
 func blockCount(size int64) uint64 { return uint64((size + BlockSize - 1) / BlockSize) }
 
-// apply adds what a record says: blocks newly held, blocks newly zero.
+// apply adds what a record says: blocks newly held, blocks newly zero. The
+// bitmaps stay the caller's.
 func (m *layerMap) apply(held, zero *roaring.Bitmap) {
 	m.held.Or(held)
 	m.held.AndNot(zero)
@@ -41,30 +43,61 @@ func readMap(path string) (*layerMap, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(f)
+	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return parseMap(path, b)
+	// In one piece of the file's length: these are megabytes, and growing the
+	// slice would take their multiple. What is appended meanwhile is missed.
+	b := make([]byte, fi.Size())
+	n, err := io.ReadFull(f, b)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return parseMap(path, b[:n])
+}
+
+// readHeader reads and checks the first record of a map file alone.
+func readHeader(path string) (header, error) {
+	f, err := openRaw(path, unix.O_RDONLY)
+	if err != nil {
+		return header{}, err
+	}
+	defer f.Close()
+	var b [frameSize]byte
+	n, err := io.ReadFull(f, b[:])
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return header{}, err
+	}
+	return parseHeader(path, b[:n])
+}
+
+// parseHeader takes the header from the beginning of a map file.
+func parseHeader(path string, b []byte) (header, error) {
+	if len(b) < frameSize {
+		return header{}, &DamageError{path, 0, fmt.Sprintf("the file has only %d bytes", len(b))}
+	}
+	first, err := decodeFrame(nil, b[:frameSize], 0)
+	if err != nil {
+		return header{}, &DamageError{path, 0, err.Error()}
+	}
+	if first.typ != recHeader || first.flags != flagFirst|flagLast || first.record != 0 {
+		return header{}, &DamageError{path, 0, "not the header of a layer"}
+	}
+	h, err := decodeHeader(first.payload)
+	if err != nil {
+		return header{}, &DamageError{path, 0, err.Error()}
+	}
+	return h, nil
 }
 
 func parseMap(path string, b []byte) (*layerMap, error) {
 	damaged := func(frame uint64, format string, args ...any) error {
 		return &DamageError{path, int64(frame) * frameSize, fmt.Sprintf(format, args...)}
 	}
-	if len(b) < frameSize {
-		return nil, damaged(0, "the file has only %d bytes", len(b))
-	}
-	first, err := decodeFrame(nil, b[:frameSize], 0)
+	h, err := parseHeader(path, b)
 	if err != nil {
-		return nil, damaged(0, "%v", err)
-	}
-	if first.typ != recHeader || first.flags != flagFirst|flagLast || first.record != 0 {
-		return nil, damaged(0, "not the header of a layer")
-	}
-	h, err := decodeHeader(first.payload)
-	if err != nil {
-		return nil, damaged(0, "%v", err)
+		return nil, err
 	}
 	m := &layerMap{header: h, held: roaring.New(), zero: roaring.New(), frames: 1, records: 1}
 	total := uint64(len(b)) / frameSize
@@ -96,6 +129,9 @@ func parseMap(path string, b []byte) (*layerMap, error) {
 		if (fr.flags&flagFirst != 0) != (n == start) || fr.flags > flagFirst|flagLast {
 			return nil, damaged(n, "the frame is out of place in its record")
 		}
+		if payload == nil { // the first record is the longest, mostly
+			payload = make([]byte, 0, (max(h.whole, n+1)-n)*framePayload)
+		}
 		payload = append(payload, fr.payload...)
 		if fr.flags&flagLast == 0 {
 			if len(fr.payload) != framePayload {
@@ -111,7 +147,11 @@ func parseMap(path string, b []byte) (*layerMap, error) {
 			if err != nil {
 				return nil, damaged(start, "%v", err)
 			}
-			m.apply(held, zero)
+			if m.records == 1 {
+				m.held, m.zero = held, zero
+			} else {
+				m.apply(held, zero)
+			}
 		case fr.typ == recSeal && h.sealed && m.records == 2:
 			if m.seal, err = decodeSeal(payload); err != nil {
 				return nil, damaged(start, "%v", err)

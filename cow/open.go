@@ -60,10 +60,10 @@ func (s *Store) Open(top LayerID, base Base, o Options) (*Overlay, error) {
 	if top.IsBase() {
 		return nil, fmt.Errorf("overlay store %s: %w: the base cannot be written, make a new top over it", s.dir, ErrSealed)
 	}
-	if _, err := s.readLayer(top); err != nil {
+	if err := s.haveLayer(top); err != nil {
 		return nil, err
 	}
-	// Read again under the lock: while another has the top, its map changes.
+	// The map is read under the lock: while another has the top, it changes.
 	data, err := s.openData(top, unix.O_RDWR)
 	if err != nil {
 		return nil, err

@@ -212,19 +212,37 @@ func (s *Store) checkBase(b Base) error {
 
 // readLayer reads a layer's map and checks that it belongs here.
 func (s *Store) readLayer(id LayerID) (*layerMap, error) {
-	path := s.mapPath(id)
-	m, err := readMap(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("layer %s in overlay store %s: %w", id, s.dir, ErrNotFound)
-	case err != nil:
+	m, err := readMap(s.mapPath(id))
+	h := header{}
+	if err == nil {
+		h = m.header
+	}
+	if err := s.checkLayer(id, h, err); err != nil {
 		return nil, err
-	case m.id != id:
-		return nil, &DamageError{path, 0, fmt.Sprintf("this is the map of layer %s", m.id)}
-	case m.base != s.base || m.size != s.size:
-		return nil, fmt.Errorf("layer %s in overlay store %s: %w: %s of %d bytes", id, s.dir, ErrWrongBase, m.base, m.size)
 	}
 	return m, nil
+}
+
+// haveLayer checks that there is a layer that belongs here, by its header.
+func (s *Store) haveLayer(id LayerID) error {
+	h, err := readHeader(s.mapPath(id))
+	return s.checkLayer(id, h, err)
+}
+
+// checkLayer says what is wrong with a layer whose header is h, or was not to
+// be read.
+func (s *Store) checkLayer(id LayerID, h header, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("layer %s in overlay store %s: %w", id, s.dir, ErrNotFound)
+	case err != nil:
+		return err
+	case h.id != id:
+		return &DamageError{s.mapPath(id), 0, fmt.Sprintf("this is the map of layer %s", h.id)}
+	case h.base != s.base || h.size != s.size:
+		return fmt.Errorf("layer %s in overlay store %s: %w: %s of %d bytes", id, s.dir, ErrWrongBase, h.base, h.size)
+	}
+	return nil
 }
 
 // readChain reads the maps of a layer and of all below it, the lowest first.
