@@ -20,6 +20,7 @@ import (
 	"github.com/snapview/snapview/snapshot/spans"
 	"github.com/snapview/snapview/snapshot/tarheaders"
 	"github.com/snapview/snapview/snapshot/tarset"
+	"github.com/snapview/snapview/snapshot/zstdframe"
 )
 
 // purpose of entries in the cache; a new format needs a new name.
@@ -307,7 +308,7 @@ func (n *named) ReadAt(p []byte, off int64) (k int, err error) {
 	case errors.Is(err, os.ErrClosed):
 		return k, err
 	case errors.Is(err, spans.ErrChanged), errors.Is(err, io.ErrUnexpectedEOF),
-		errors.Is(err, inflate.ErrCorrupt), errors.Is(err, lz4frame.ErrCorrupt):
+		errors.Is(err, inflate.ErrCorrupt), errors.Is(err, lz4frame.ErrCorrupt), errors.Is(err, zstdframe.ErrCorrupt):
 		return k, snapshot.Errorf(snapshot.ErrDamaged, "%s was changed or damaged since it was opened: %w", n.name, err)
 	}
 	return k, fmt.Errorf("%s: %w", n.name, err)

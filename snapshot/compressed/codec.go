@@ -8,17 +8,17 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
 	"github.com/snapview/snapview/snapshot/inflate"
 	"github.com/snapview/snapview/snapshot/lz4frame"
 	"github.com/snapview/snapview/snapshot/spans"
+	"github.com/snapview/snapview/snapshot/zstdframe"
 )
 
 // maxWindow bounds the memory that decoding takes, in bytes: what zstd --long=27
 // and pg_basebackup use at most.
-const maxWindow = 128 << 20
+const maxWindow = zstdframe.MaxWindow
 
 // snappyBlock is what a chunk of the framing format of snappy holds at most
 // (google/snappy, framing_format.txt, 4.2), bytes.
@@ -50,19 +50,16 @@ func (c *codec) what() string {
 var codecs = []codec{
 	{name: "gzip", magic: "\x1f\x8b", first: inflate.First, walk: inflate.Walk, span: inflate.Span},
 	{name: "lz4", magic: "\x04\x22\x4d\x18", first: lz4frame.First, walk: lz4frame.Walk, span: lz4frame.Span},
-	{name: "zstd", magic: "\x28\xb5\x2f\xfd", open: func(r io.Reader) (io.ReadCloser, error) {
-		d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			return nil, err
-		}
-		return d.IOReadCloser(), nil
-	}},
+	{name: "zstd", magic: "\x28\xb5\x2f\xfd", first: zstdframe.First, walk: zstdframe.Walk, span: zstdframe.Span},
 	{name: "bzip2", magic: "BZh", open: func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
 	{name: "xz", magic: "\xfd7zXZ\x00", open: openXZ},
 	{name: "snappy", magic: "\xff\x06\x00\x00sNaPpY", open: func(r io.Reader) (io.ReadCloser, error) {
 		return io.NopCloser(s2.NewReader(r, s2.ReaderMaxBlockSize(snappyBlock))), nil
 	}},
 }
+
+// errWindow means that an xz stream's dictionary is larger than maxWindow.
+var errWindow = errors.New("dictionary of an xz stream is too large")
 
 // openXZ opens an xz stream whose dictionary is of a size that xz -9 has at
 // most, twice over. The decoder allocates what the header of a block says.
@@ -73,7 +70,7 @@ func openXZ(r io.Reader) (io.ReadCloser, error) {
 		return nil, err
 	}
 	if xzDictionary(head) > maxWindow {
-		return nil, zstd.ErrWindowSizeExceeded // told as that of zstd is
+		return nil, errWindow
 	}
 	x, err := xz.ReaderConfig{DictCap: 8 << 20}.NewReader(b)
 	return io.NopCloser(x), err

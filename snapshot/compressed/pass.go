@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/lz4frame"
 	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/tarheaders"
 	"github.com/snapview/snapview/snapshot/tarindex"
+	"github.com/snapview/snapview/snapshot/zstdframe"
 )
 
 // Bounds on what a file may expand to. Deflate expands to 1032 times its size
@@ -106,9 +105,9 @@ func (s *pass) classify(err error) error {
 		return h.error
 	case errors.As(err, &class): // one of ours
 		return err
-	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+	case errors.Is(err, zstdframe.ErrWindow), errors.Is(err, errWindow):
 		return snapshot.Errorf(snapshot.ErrUnsupported, "%s was compressed with a window of more than %d MiB (zstd --long, xz --lzma2=dict=): compress it without", s.name, maxWindow>>20)
-	case errors.Is(err, lz4frame.ErrUnsupported):
+	case errors.Is(err, lz4frame.ErrUnsupported), errors.Is(err, zstdframe.ErrUnsupported):
 		return snapshot.Errorf(snapshot.ErrUnsupported, "%s: %w", s.name, err)
 	}
 	what := "is damaged"

@@ -136,7 +136,7 @@ func TestEntry_NeedsRoom(t *testing.T) {
 		codec int
 		size  int64
 		ok    bool
-	}{{0, 1 << 20, true}, {0, 1 << 30, false}, {2, 1 << 20, false}, {2, 1 << 15, true}} {
+	}{{0, 1 << 20, true}, {0, 1 << 30, false}, {3, 1 << 20, false}, {3, 1 << 15, true}} {
 		e := &entry{f: object{nil, c.size}, name: "base.tar", codec: &codecs[c.codec], t: &Opener{
 			store: store, free: func(string) (int64, bool) { return 100_000, true },
 		}}

@@ -12,10 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"testing/iotest"
 
 	"github.com/snapview/snapview/snapshot/snapshottest"
-	"github.com/snapview/snapview/snapshot/spans"
+	"github.com/snapview/snapview/snapshot/spans/spanstest"
 )
 
 // samples are data of different kinds.
@@ -105,55 +104,12 @@ func packings(t testing.TB, data []byte) map[string][]byte {
 	return made
 }
 
-// index makes the index of a gzip file and returns what the pass gave.
-func index(t testing.TB, r io.Reader) (index, data []byte, err error) {
-	t.Helper()
-	var out bytes.Buffer
-	stats, err := spans.Build(&out, []byte("tag"), First, func(p *spans.Pipe) error { return Walk(r, p) },
-		func(b []byte) error { data = append(data, b...); return nil })
-	if err == nil && (stats.Size != int64(len(data)) || stats.Index != int64(out.Len())) {
-		t.Errorf("stats %+v for %d bytes, index of %d", stats, len(data), out.Len())
-	}
-	return out.Bytes(), data, err
-}
-
-func reader(t testing.TB, idx, packed []byte) *spans.Reader {
-	t.Helper()
-	r, err := spans.NewReader(bytes.NewReader(idx), int64(len(idx)),
-		spans.File{Data: bytes.NewReader(packed), Size: int64(len(packed)), Codec: Span}, spans.NewCache(1<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	return r
-}
+var format = spanstest.Format{First: First, Walk: Walk, Span: Span, Errors: []error{ErrCorrupt}, Window: Window}
 
 func TestAgainstTheData(t *testing.T) {
 	for kind, want := range samples() {
 		for how, packed := range packings(t, want) {
-			t.Run(kind+", "+how, func(t *testing.T) {
-				idx, got, err := index(t, bytes.NewReader(packed))
-				if err != nil || !bytes.Equal(got, want) {
-					t.Fatalf("the pass gave %d bytes of %d, equal: %v, %v", len(got), len(want), bytes.Equal(got, want), err)
-				}
-				if len(idx) > 40_000+len(want)/50 {
-					t.Errorf("index of %d bytes for %d", len(idx), len(want))
-				}
-				r := reader(t, idx, packed)
-				if r.Size() != int64(len(want)) || string(r.Tag()) != "tag" {
-					t.Fatalf("size %d, tag %q", r.Size(), r.Tag())
-				}
-				for range 30 {
-					if len(want) == 0 {
-						break
-					}
-					off := rand.IntN(len(want))
-					p := make([]byte, min(len(want)-off, 1+rand.IntN(20000)))
-					if _, err := r.ReadAt(p, int64(off)); err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(p, want[off:off+len(p)]) {
-						t.Fatalf("%d bytes at %d differ (%v)", len(p), off, err)
-					}
-				}
-			})
+			t.Run(kind+", "+how, func(t *testing.T) { format.Reads(t, packed, want, 30, 40_000) })
 		}
 	}
 }
@@ -196,78 +152,26 @@ func TestWalk_RefusesToLookBeforeAMember(t *testing.T) {
 	alone := appendTrailer(b.Bytes(), before)
 	first := packings(t, before)["level 6"]
 	for name, packed := range map[string][]byte{"the file's": alone, "another member's": append(first, alone...)} {
-		if _, _, err := index(t, bytes.NewReader(packed)); !errors.Is(err, ErrCorrupt) {
+		if _, _, err := format.Index(t, bytes.NewReader(packed)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("before %s: %v", name, err)
 		}
 	}
 }
 
-// Reading the input in pieces of any size changes nothing.
 func TestWalk_InPieces(t *testing.T) {
 	want := samples()["periods"]
-	packed := packings(t, want)["many members"]
-	for name, r := range map[string]io.Reader{
-		"bytes":     iotest.OneByteReader(bytes.NewReader(packed)),
-		"halves":    iotest.HalfReader(bytes.NewReader(packed)),
-		"data, EOF": iotest.DataErrReader(bytes.NewReader(packed)),
-	} {
-		if _, got, err := index(t, r); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: %d bytes of %d, %v", name, len(got), len(want), err)
-		}
-	}
+	format.InPieces(t, packings(t, want)["many members"], want)
 }
 
-// Every bit flipped and every length is noticed, by the pass or by nobody.
 func TestWalk_NoticesDamage(t *testing.T) {
 	want := samples()["pages"][:20_000]
-	packed := packings(t, want)["level 6"]
-	for bit := 0; bit < len(packed)*8; bit += 7 {
-		if bit/8 >= 4 && bit/8 < 10 || bit/8 > 10 && bit/8 < 40 { // time, system, name, comment
-			continue
-		}
-		bad := bytes.Clone(packed)
-		bad[bit/8] ^= 1 << (bit % 8)
-		if _, got, err := index(t, bytes.NewReader(bad)); err == nil && bytes.Equal(got, want) {
-			t.Errorf("bit %d: not noticed", bit)
-		} else if err == nil {
-			t.Errorf("bit %d: other data without an error", bit)
-		} else if !errors.Is(err, ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("bit %d: %v", bit, err)
-		}
-	}
-	for n := 0; n < len(packed); n += 101 {
-		if _, _, err := index(t, bytes.NewReader(packed[:n])); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("cut to %d bytes of %d: %v", n, len(packed), err)
-		}
-	}
-	if _, _, err := index(t, bytes.NewReader(append(bytes.Clone(packed), "rest"...))); err == nil {
-		t.Error("what stands behind the last member is not noticed")
-	}
-	bad := errors.New("bad disk")
-	if _, _, err := index(t, io.MultiReader(bytes.NewReader(packed[:1000]), iotest.ErrReader(bad))); !errors.Is(err, bad) {
-		t.Errorf("an error of the disk: %v", err)
-	}
+	format.NoticesDamage(t, packings(t, want)["level 6"], want, 11)
 }
 
 // A file that is changed after it was indexed is noticed when it is read.
 func TestSpan_NoticesChange(t *testing.T) {
 	want := samples()["few"]
-	packed := packings(t, want)["level 6"]
-	idx, _, err := index(t, bytes.NewReader(packed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := 100; at < len(packed)-20; at += 20011 {
-		bad := bytes.Clone(packed)
-		bad[at] ^= 0x10
-		got, err := io.ReadAll(io.NewSectionReader(reader(t, idx, bad), 0, int64(len(want))))
-		if err == nil && !bytes.Equal(got, want) {
-			t.Errorf("byte %d: other data without an error", at)
-		}
-		if err == nil {
-			t.Errorf("byte %d: not noticed", at)
-		}
-	}
+	format.NoticesChange(t, packings(t, want)["level 6"], want, 20011)
 }
 
 // The standard library is the judge of what is DEFLATE: what it takes, we
@@ -292,16 +196,9 @@ func FuzzAgainstTheStandardLibrary(f *testing.F) {
 		used := len(raw) - in.Len() // a bytes.Reader is read byte by byte
 		packed := append([]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"), raw[:used]...)
 		packed = appendTrailer(packed, want)
-		idx, got, err := index(t, bytes.NewReader(packed))
+		got, err := format.FuzzWalk(t, packed)
 		if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, want) {
 			t.Fatalf("%d bytes, %v; the standard library %d, %v", len(got), err, len(want), wantErr)
-		}
-		if err != nil {
-			return
-		}
-		again, err := io.ReadAll(io.NewSectionReader(reader(t, idx, packed), 0, 1<<20))
-		if err != nil || !bytes.Equal(again, want) {
-			t.Fatalf("by the index: %d bytes of %d, %v", len(again), len(want), err)
 		}
 	})
 }
@@ -316,17 +213,9 @@ func appendTrailer(b, data []byte) []byte {
 // No window, restart or length may do harm.
 func FuzzSpan(f *testing.F) {
 	packed := packings(f, samples()["pages"][:30_000])["level 6"]
-	f.Add(packed, int64(0), int64(-1), int64(8000), 4000, 0)
-	f.Add(packed, int64(900), int64(500), int64(8000), 4000, 300)
-	f.Fuzz(func(t *testing.T, b []byte, in, aux, to int64, n, window int) {
-		if n < 0 || n > 1<<20 || window < 0 || window > Window {
-			return
-		}
-		got, err := Span(bytes.NewReader(b), int64(len(b)), spans.Restart{In: in, Aux: aux}, spans.Restart{In: to}, make([]byte, window), n)
-		if err == nil && len(got) != n {
-			t.Fatalf("%d bytes, want %d", len(got), n)
-		}
-	})
+	f.Add(packed, int64(0), int64(-1), int64(8000), 4000, []byte(nil))
+	f.Add(packed, int64(900), int64(500), int64(8000), 4000, make([]byte, 300))
+	f.Fuzz(format.FuzzSpan)
 }
 
 func BenchmarkWalk(b *testing.B) {
@@ -336,12 +225,5 @@ func BenchmarkWalk(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for b.Loop() {
-		stats, err := spans.Build(io.Discard, nil, First, func(p *spans.Pipe) error { return Walk(bytes.NewReader(packed), p) }, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.SetBytes(stats.Size)
-		b.ReportMetric(100*float64(stats.Index)/float64(stats.Size), "%index")
-	}
+	format.Bench(b, packed)
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/snapview/snapview/snapshot/snapshottest"
-	"github.com/snapview/snapview/snapshot/spans"
+	"github.com/snapview/snapview/snapshot/spans/spanstest"
 )
 
 // sample is data like a table's, with references that reach far back.
@@ -75,49 +74,13 @@ func packings(t testing.TB, data []byte) map[string][]byte {
 	return made
 }
 
-func index(t testing.TB, packed []byte) (idx, data []byte, err error) {
-	t.Helper()
-	var out bytes.Buffer
-	_, err = spans.Build(&out, nil, First, func(p *spans.Pipe) error { return Walk(bytes.NewReader(packed), p) },
-		func(b []byte) error { data = append(data, b...); return nil })
-	return out.Bytes(), data, err
-}
-
-func reader(t testing.TB, idx, packed []byte) *spans.Reader {
-	t.Helper()
-	r, err := spans.NewReader(bytes.NewReader(idx), int64(len(idx)),
-		spans.File{Data: bytes.NewReader(packed), Size: int64(len(packed)), Codec: Span}, spans.NewCache(1<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Close() })
-	return r
-}
+var format = spanstest.Format{First: First, Walk: Walk, Span: Span, Errors: []error{ErrCorrupt, ErrUnsupported}, Window: window}
 
 func TestAgainstTheProgram(t *testing.T) {
 	for _, n := range []int{0, 1, 64 << 10, 3_000_001} {
 		want := sample(n)
 		for how, packed := range packings(t, want) {
-			t.Run(fmt.Sprint(n, " bytes, ", how), func(t *testing.T) {
-				idx, got, err := index(t, packed)
-				if err != nil || !bytes.Equal(got, want) {
-					t.Fatalf("the pass gave %d bytes of %d, equal: %v, %v", len(got), len(want), bytes.Equal(got, want), err)
-				}
-				if len(idx) > 80_000+n/50 {
-					t.Errorf("index of %d bytes for %d", len(idx), n)
-				}
-				r := reader(t, idx, packed)
-				for range 40 {
-					if n == 0 {
-						break
-					}
-					off := rand.IntN(n)
-					p := make([]byte, min(n-off, 1+rand.IntN(20000)))
-					if _, err := r.ReadAt(p, int64(off)); err != nil && !errors.Is(err, io.EOF) || !bytes.Equal(p, want[off:off+len(p)]) {
-						t.Fatalf("%d bytes at %d differ (%v)", len(p), off, err)
-					}
-				}
-			})
+			t.Run(fmt.Sprint(n, " bytes, ", how), func(t *testing.T) { format.Reads(t, packed, want, 40, 80_000) })
 		}
 	}
 }
@@ -132,32 +95,20 @@ func TestFixture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, got, err := index(t, packed)
+	_, got, err := format.Index(t, bytes.NewReader(packed))
 	if h := sha256.Sum256(got); err != nil || !strings.HasPrefix(string(sum), hex.EncodeToString(h[:])) {
 		t.Errorf("%d bytes, %v: not what %q says", len(got), err, sum)
 	}
 }
 
-// A frame with checksums: every bit flipped is noticed, and every length.
 func TestWalk_NoticesDamage(t *testing.T) {
-	packed := packings(t, sample(5000))["-B5 -BD -BX"]
-	for bit := 0; bit < len(packed)*8; bit += 11 {
-		bad := bytes.Clone(packed)
-		bad[bit/8] ^= 1 << (bit % 8)
-		if _, _, err := index(t, bad); err == nil {
-			t.Errorf("bit %d: not noticed", bit)
-		} else if !errors.Is(err, ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, ErrUnsupported) {
-			t.Errorf("bit %d: %v", bit, err)
-		}
-	}
-	for n := 0; n < len(packed); n += 97 {
-		if _, _, err := index(t, packed[:n]); !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("cut to %d bytes of %d: %v", n, len(packed), err)
-		}
-	}
-	if _, _, err := index(t, append(bytes.Clone(packed), "rest of it"...)); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("what stands behind the last frame: %v", err)
-	}
+	want := sample(5000)
+	format.NoticesDamage(t, packings(t, want)["-B5 -BD -BX"], want, 11)
+}
+
+func TestWalk_InPieces(t *testing.T) {
+	want := sample(300_000)
+	format.InPieces(t, packings(t, want)["several frames"], want)
 }
 
 // The content's checksum is compared where blocks have none.
@@ -165,7 +116,7 @@ func TestWalk_ComparesTheContent(t *testing.T) {
 	packed := packings(t, sample(200_000))["-1"]
 	bad := bytes.Clone(packed)
 	bad[len(bad)-1] ^= 1
-	if _, _, err := index(t, bad); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "checksum") {
+	if _, _, err := format.Index(t, bytes.NewReader(bad)); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "checksum") {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -193,30 +144,13 @@ func FuzzWalk(f *testing.F) {
 	for _, packed := range packings(f, sample(3000)) {
 		f.Add(packed)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		idx, data, err := index(t, b)
-		if err != nil {
-			return
-		}
-		again, err := io.ReadAll(io.NewSectionReader(reader(t, idx, b), 0, int64(len(data))))
-		if err != nil || !bytes.Equal(again, data) {
-			t.Fatalf("by the index: %d bytes of %d, %v", len(again), len(data), err)
-		}
-	})
+	f.Fuzz(func(t *testing.T, b []byte) { _, _ = format.FuzzWalk(t, b) })
 }
 
 // No window, restart or length may do harm.
 func FuzzSpan(f *testing.F) {
 	packed := packings(f, sample(30_000))["-B4 -BD"]
-	f.Add(packed, int64(0), int64(-1), int64(8000), 4000, 0)
-	f.Add(packed, int64(11), int64(0), int64(8000), 4000, 300)
-	f.Fuzz(func(t *testing.T, b []byte, in, aux, to int64, n, history int) {
-		if n < 0 || n > 1<<20 || history < 0 || history > window {
-			return
-		}
-		got, err := Span(bytes.NewReader(b), int64(len(b)), spans.Restart{In: in, Aux: aux}, spans.Restart{In: to}, make([]byte, history), n)
-		if err == nil && len(got) != n {
-			t.Fatalf("%d bytes, want %d", len(got), n)
-		}
-	})
+	f.Add(packed, int64(0), int64(-1), int64(8000), 4000, []byte(nil))
+	f.Add(packed, int64(11), int64(0), int64(8000), 4000, make([]byte, 300))
+	f.Fuzz(format.FuzzSpan)
 }

@@ -18,10 +18,11 @@ const (
 	maxTag    = 4 << 10
 
 	// MaxWindow bounds a window, in bytes.
-	MaxWindow = 64 << 10
+	MaxWindow = 8 << 20
 	// MaxChunk bounds the output in a chunk, in bytes.
 	MaxChunk = 16 << 20
 
+	packWindow  = 64 << 10  // of the frames that windows are stored in, bytes
 	windowRatio = 80        // a span is so many times as long as its window in the index
 	minSpan     = 256 << 10 // bytes of output
 	fullSpan    = 4 << 20   // bytes of output that are enough for any window
@@ -41,6 +42,7 @@ type Chunk struct {
 	Window []byte  // the output before Next that decoding from there may refer to, at most MaxWindow
 	Next   Restart // what comes after Data
 	Input  int64   // bytes of the file that were consumed so far
+	Cut    bool    // a span ends behind Data, whatever its length
 
 	// Check, if not nil, is called in the order of the chunks, beside the
 	// decoding of later ones: for checksums.
@@ -100,7 +102,7 @@ func Build(w io.Writer, tag []byte, first Restart, pass func(*Pipe) error, each 
 	if len(tag) > maxTag {
 		return Stats{}, fmt.Errorf("spans: tag of %d bytes", len(tag))
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(MaxWindow), zstd.WithAllLitEntropyCompression(true))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(packWindow), zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		return Stats{}, err
 	}
@@ -211,7 +213,7 @@ func (b *builder) chunk(c *Chunk) error {
 	b.crc = crc32.Update(b.crc, castagnoli, c.Data)
 	b.size += int64(len(c.Data))
 	b.last, b.input = c.Next, c.Input
-	if n := b.size - b.start; n >= b.want || b.input-b.from >= fullInput {
+	if n := b.size - b.start; c.Cut || n >= b.want || b.input-b.from >= fullInput {
 		b.end()
 		return b.begin(c.Next, c.Window)
 	}
