@@ -15,11 +15,13 @@ class Current {
   connection: Connection = $state('connecting');
   closing: string | undefined = $state();
   #feed: Feed | undefined;
+  #naming: Promise<void> | undefined;
 
   open(id: string) {
     if (this.id === id) return;
     this.leave();
     this.id = id;
+    void this.#names(); // of a session that is ready, as nearly all are
     void this.refresh();
     void this.#history();
     this.#feed = new Feed(
@@ -35,7 +37,7 @@ class Current {
 
   leave() {
     this.#feed?.close();
-    this.#feed = undefined;
+    this.#feed = this.#naming = undefined;
     this.id = this.info = this.problem = this.databases = this.closing = undefined;
     this.samples = [];
     this.connection = 'connecting';
@@ -78,16 +80,25 @@ class Current {
 
   async #databases() {
     const id = this.id!;
-    const load = async (sizes: boolean) => {
-      try {
-        const { items } = await ok(api.GET('/sessions/{id}/databases', { params: { path: { id }, query: { sizes } } }));
-        if (this.id === id) this.databases = items;
-      } catch {
-        // The views that need them say so themselves.
-      }
-    };
-    await load(false); // names at once,
-    await load(true); // sizes when every file was looked at
+    if (this.#naming || !this.databases) await this.#names();
+    // For the sizes PostgreSQL looks at every file: not while the first view
+    // waits for its rows.
+    await new Promise((later) => setTimeout(later, 400));
+    if (this.id === id) await this.#list(true);
+  }
+
+  #names(): Promise<void> {
+    return (this.#naming ??= this.#list(false).finally(() => (this.#naming = undefined)));
+  }
+
+  async #list(sizes: boolean) {
+    const id = this.id!;
+    try {
+      const { items } = await ok(api.GET('/sessions/{id}/databases', { params: { path: { id }, query: { sizes } } }));
+      if (this.id === id) this.databases = items;
+    } catch {
+      // The views that need them say so themselves.
+    }
   }
 
   async #history() {
@@ -124,6 +135,9 @@ class Current {
         }
         break;
       case 'state':
+        if (info && event.state === info.state) break; // told again, to a page that came later
+        void this.refresh();
+        break;
       case 'warning':
         void this.refresh();
         break;
