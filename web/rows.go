@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
@@ -274,15 +275,18 @@ func (p cellPlace) appendTo(dst []byte, values [][]byte) []byte {
 	if v == nil {
 		return append(dst, "null"...)
 	}
-	if p.length >= 0 && values[p.length] != nil {
-		length, err := strconv.ParseInt(string(values[p.length]), 10, 64)
+	if !p.packed {
+		return appendString(dst, v)
+	}
+	head, v, _ := bytes.Cut(v, []byte{':'})
+	if length, err := strconv.ParseInt(string(head), 10, 64); err == nil {
 		shown := int64(len(v))
 		if p.bytea {
 			shown = (shown - 2) / 2 // \x and two digits each
 		}
 		// Characters were counted for the cut, bytes for the length: a text
 		// of many wide characters may be whole after all.
-		if err == nil && shown < length {
+		if shown < length {
 			return appendCut(dst, v, length)
 		}
 	}

@@ -192,29 +192,27 @@ var notCut = map[uint32]bool{
 	1560: true, // bit
 }
 
-// cell returns the expressions for a value, cut to n characters, and for its
-// length in bytes where that is more than n (else NULL). length is empty for
-// values that are never cut.
-func (c *column) cell(n int) (value, length string) {
+// cell returns the expression for a value. A value that may be long is packed:
+// cut to n characters behind its length in bytes and a colon if it is cut, and
+// behind a colon alone if it is whole. One expression for both, since a list of
+// those has room for 1664 and a table for 1600 columns.
+func (c *column) cell(n int) (value string, packed bool) {
 	name := quoteName(c.Name)
 	switch {
 	case c.BaseLen != -1 || notCut[c.BaseOID]:
-		return name, ""
+		return name, false
 	case c.BaseOID == oidBytea:
-		return fmt.Sprintf("substring(%s from 1 for %d)", name, n),
-			fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN octet_length(%[1]s) END", name, n)
+		return fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN octet_length(%[1]s)::text ELSE '' END || ':' || substring(%[1]s from 1 for %[2]d)::text", name, n), true
 	case c.BaseOID == oidText || c.BaseOID == oidVarchar:
 		// Neither octet_length nor left reads all of a long value.
 	default:
 		name += "::text"
 	}
-	return fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN left(%[1]s, %[2]d) ELSE %[1]s END", name, n),
-		fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN octet_length(%[1]s) END", name, n)
+	return fmt.Sprintf("CASE WHEN octet_length(%s) > %d THEN octet_length(%[1]s)::text || ':' || left(%[1]s, %[2]d) ELSE ':' || %[1]s END", name, n), true
 }
 
-// A rowLayout says what the columns of a page's statement are: first the cells
-// (with lengths behind those that may be cut), then the key, then the order's
-// terms.
+// A rowLayout says where in a page's statement the cells, the key and the order's
+// terms are.
 type rowLayout struct {
 	cells []cellPlace
 	key   []int
@@ -222,26 +220,28 @@ type rowLayout struct {
 }
 
 type cellPlace struct {
-	value, length int // length is -1 when there is none
-	bytea         bool
+	value  int
+	packed bool
+	bytea  bool
 }
 
 // sql returns the statement for a page with one row more than the limit.
 func (q *rowQuery) sql() (string, rowLayout, error) {
 	var list []string
 	var layout rowLayout
+	added := make(map[string]int)
 	add := func(expr string) int {
-		list = append(list, expr)
-		return len(list) - 1
+		n, known := added[expr]
+		if !known {
+			n = len(list)
+			list, added[expr] = append(list, expr), n
+		}
+		return n
 	}
 	for i := range q.rel.Columns {
 		c := &q.rel.Columns[i]
-		value, length := c.cell(q.cut)
-		place := cellPlace{value: add(value), length: -1, bytea: c.BaseOID == oidBytea}
-		if length != "" {
-			place.length = add(length)
-		}
-		layout.cells = append(layout.cells, place)
+		value, packed := c.cell(q.cut)
+		layout.cells = append(layout.cells, cellPlace{add(value), packed, c.BaseOID == oidBytea})
 	}
 	switch q.rel.Paging {
 	case pagingKey:

@@ -51,6 +51,9 @@ func run(ctx context.Context, listen string, grow, verbose bool) error {
 		begin execute format('grant select on large object %s to public; comment on large object %1$s is %L', file, 'invoice-2041.txt'); end $$`); err != nil {
 		return err
 	}
+	if err := cluster.CreateHostile(ctx); err != nil {
+		return err
+	}
 	sessions := &webtest.Sessions{}
 	gone := webtest.NewSession("closed-1", nil)
 	if err := gone.Close(ctx); err != nil {
@@ -82,6 +85,15 @@ func run(ctx context.Context, listen string, grow, verbose bool) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve() }()
+	// Takes seconds, and few look at it.
+	made := make(chan struct{})
+	defer func() { <-made }()
+	go func() {
+		defer close(made)
+		if err := cluster.CreateMany(ctx, 100_000); err != nil && ctx.Err() == nil {
+			slog.Error("a database with many tables was not made", "error", err)
+		}
+	}()
 	if grow {
 		go growFor(ctx, session)
 	}

@@ -22,3 +22,14 @@ export async function dumpFile(session: string, db: string, body: { relations?: 
   const { url } = await ok(api.POST('/sessions/{id}/databases/{db}/dumps', { params: { path: { id: session, db }, header: write }, body: { schemaOnly: false, dataOnly: false, inserts: false, ...body } }));
   save(url);
 }
+
+/** Saves what the page itself has made. */
+export function saveBlob(blob: Blob, name: string) {
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser has taken hold of it by then.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -24,6 +24,11 @@ const routes: Route[] = [
     row: 'k=1/2',
   },
   { view: 'sql', session: 'a1', db: 'shop', q: "select '#?&'\nfrom t" },
+  { view: 'sql', session: 'a1', db: 'shop', tab: 'k7', show: 'history', find: 'from orders' },
+  { view: 'sql', session: 'a1', saved: 'x1', show: 'saved' },
+  { view: 'sql', session: 'a1', entry: '18f' },
+  { view: 'sql', session: 'a1', q: '', rows: 1000, chart: { on: true } },
+  { view: 'sql', session: 'a1', q: 'select 1', chart: { on: true, kind: 'line', x: 'a&b', y: ['c', '*'], by: '#', fold: 'sum' } },
   { view: 'overlay', session: 'a1', by: 'file' },
   { view: 'overlay', session: 'a1', since: '01J&=', until: '01K', ask: 'limit' },
   { view: 'layers', session: 'a1' },
@@ -44,5 +49,6 @@ it('ignores what it cannot read', () => {
   expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz')).toMatchObject({ tab: 'rows', filters: [], orders: [] });
   expect(parse('/s/a/db/b', '?kind=spell&system=2&oid=-1&ask=more')).toEqual({ view: 'database', session: 'a', db: 'b' });
   expect(parse('/s/a/db/b', '?oid=4294967296')).toEqual({ view: 'database', session: 'a', db: 'b' });
+  expect(parse('/s/a/sql', '?show=all&tab=&find=', '#rows=-1&kind=line')).toEqual({ view: 'sql', session: 'a' });
   expect(parse('/s/%E0%A4%A/sql')).toMatchObject({ view: 'sql', session: '%E0%A4%A' });
 });

@@ -1,5 +1,6 @@
 // Addresses of the views. Pure: an address becomes a route, a route becomes
 // an address, and each is the other's inverse.
+import type { ChartChoice } from './api/client';
 
 /** One filter of the rows of a table, as the API takes it: `3.eq.Berlin`. */
 export interface Filter {
@@ -27,6 +28,9 @@ export const databaseKinds = [...objectKinds, 'large-object'] as const;
 /** What the page of the layers asks about, in a dialog. */
 export const layerAsks = ['checkpoint', 'fork', 'export', 'merge', 'discard'] as const;
 export type LayerAsk = (typeof layerAsks)[number];
+
+/** What the SQL editor has lists of. */
+export const sqlLists = ['saved', 'history'] as const;
 
 export type Route =
   | { view: 'sessions'; q?: string; open?: string }
@@ -56,7 +60,23 @@ export type Route =
       orders: Order[];
       row?: string;
     }
-  | { view: 'sql'; session: string; db?: string; q?: string }
+  | {
+      view: 'sql';
+      session: string;
+      db?: string;
+      /** The statement, if the address holds it; it goes before the tab's own. */
+      q?: string;
+      tab?: string;
+      /** A saved statement, or an entry of the history, that is to be shown. */
+      saved?: string;
+      entry?: string;
+      /** Which list is open, and what is looked for in it. */
+      show?: (typeof sqlLists)[number];
+      find?: string;
+      /** Rows at most, and how the result is drawn. */
+      rows?: number;
+      chart?: ChartChoice;
+    }
   | { view: 'overlay'; session: string; by?: 'relation' | 'file'; since?: string; until?: string; ask?: 'limit' }
   | { view: 'layers'; session: string; layer?: string; ask?: LayerAsk }
   | { view: 'end'; session: string }
@@ -103,7 +123,7 @@ export function parse(path: string, search = '', hash = ''): Route {
         row: query.get('row') ?? undefined,
       });
     case 'sql':
-      return clean({ view: 'sql', session, db: query.get('db') ?? undefined, q: new URLSearchParams(hash.replace(/^#/, '')).get('q') ?? undefined });
+      return parseSql(session, query, new URLSearchParams(hash.replace(/^#/, '')));
     case 'overlay':
       return clean({
         view: 'overlay',
@@ -156,8 +176,12 @@ export function href(route: Route): string {
     case 'sql':
       path = `/s/${e(route.session)}/sql`;
       put('db', route.db);
-      // In the fragment, which no server and no log ever sees.
-      if (route.q !== undefined) hash = '#' + new URLSearchParams({ q: route.q });
+      put('tab', route.tab);
+      put('saved', route.saved);
+      put('entry', route.entry);
+      put('show', route.show);
+      put('find', route.find);
+      hash = sqlFragment(route);
       break;
     case 'overlay':
       path = `/s/${e(route.session)}/overlay`;
@@ -176,6 +200,44 @@ export function href(route: Route): string {
   }
   const search = query.toString();
   return path + (search ? '?' + search : '') + hash;
+}
+
+function parseSql(session: string, query: URLSearchParams, fragment: URLSearchParams): Route {
+  const text = (name: string) => fragment.get(name) ?? undefined;
+  const rows = Number(text('rows'));
+  const y = fragment.getAll('y');
+  return clean({
+    view: 'sql',
+    session,
+    db: query.get('db') ?? undefined,
+    q: text('q'),
+    tab: query.get('tab') || undefined,
+    saved: query.get('saved') || undefined,
+    entry: query.get('entry') || undefined,
+    show: sqlLists.find((list) => list === query.get('show')),
+    find: query.get('find') || undefined,
+    rows: Number.isInteger(rows) && rows > 0 ? rows : undefined,
+    chart: fragment.has('chart') ? clean({ on: true, kind: text('chart') || undefined, x: text('x'), y: y.length ? y : undefined, by: text('by'), fold: text('fold') }) : undefined,
+  });
+}
+
+// What belongs to the statement stands in the fragment, which no server and no
+// log ever sees.
+function sqlFragment(route: Extract<Route, { view: 'sql' }>): string {
+  const fragment = new URLSearchParams();
+  const put = (name: string, value: string | undefined) => value !== undefined && fragment.append(name, value);
+  put('q', route.q);
+  put('rows', route.rows?.toString());
+  if (route.chart?.on) {
+    const { kind, x, y, by, fold } = route.chart;
+    put('chart', kind ?? '');
+    put('x', x);
+    y?.forEach((name) => put('y', name));
+    put('by', by);
+    put('fold', fold);
+  }
+  const text = fragment.toString();
+  return text && '#' + text;
 }
 
 export function parseFilter(text: string): Filter | undefined {

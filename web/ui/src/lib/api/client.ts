@@ -31,6 +31,11 @@ export type Problem = Schemas['Problem'];
 export type Frame = Schemas['Frame'];
 export type QueryEnd = Schemas['QueryEnd'];
 export type QueryError = Schemas['QueryError'];
+export type SavedQuery = Schemas['SavedQuery'];
+export type SavedQueryInput = Schemas['SavedQueryInput'];
+export type EditorTab = Schemas['EditorTab'];
+export type HistoryEntry = Schemas['HistoryEntry'];
+export type ChartChoice = Schemas['ChartChoice'];
 export type ResultColumn = Schemas['ResultColumn'];
 export type ExportRequest = Schemas['ExportRequest'];
 

@@ -1,13 +1,13 @@
 // CodeMirror, set up for PostgreSQL: its dialect, completion from the
 // catalogue, our colours, and the mark under an error.
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands';
+import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, completionStatus, moveCompletionSelection, selectedCompletion, startCompletion, type Completion as CompletionOption, type CompletionContext, type CompletionResult } from '@codemirror/autocomplete';
+import { defaultKeymap, history, historyField, historyKeymap, indentWithTab } from '@codemirror/commands';
 import { PostgreSQL, sql, type SQLNamespace } from '@codemirror/lang-sql';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { setDiagnostics } from '@codemirror/lint';
 import { highlightSelectionMatches, searchKeymap } from '@codemirror/search';
-import { Compartment, EditorState, Prec } from '@codemirror/state';
-import { drawSelection, EditorView, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, placeholder } from '@codemirror/view';
+import { Compartment, EditorState, Prec, type Extension } from '@codemirror/state';
+import { drawSelection, EditorView, type KeyBinding, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import type { Completion } from '../api/client';
 
@@ -47,53 +47,156 @@ const theme = EditorView.theme({
 export interface EditorHooks {
   run: (all: boolean) => void;
   explain: () => void;
+  save: () => void;
+  /** Relations whose name begins so; asked where there are too many to send all. */
+  relations: (prefix: string) => Promise<{ schema: string; name: string }[]>;
   change: (text: string) => void;
 }
+
+/** What the text of an editor begins with, and what is needed to go on with it. */
+export interface Document {
+  text: string;
+  /** What `leave` returned for this text. */
+  memory?: unknown;
+}
+
+// PostgreSQL's own that are written most; the server has thousands.
+const functions =
+  `abs age any_value array_agg array_append array_length array_position array_remove array_to_string avg bool_and bool_or cardinality ceil
+   char_length coalesce concat concat_ws corr count cume_dist date_part date_trunc dense_rank exp extract first_value floor format
+   format_type gen_random_uuid generate_series greatest has_table_privilege initcap json_agg json_array_length json_build_object
+   json_extract_path_text json_object_agg jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_object
+   jsonb_each jsonb_each_text jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_query jsonb_pretty jsonb_typeof justify_interval
+   lag last_value lead least left length ln log lower lpad ltrim make_date make_interval make_timestamp max md5 min mod mode now nth_value
+   ntile nullif num_nonnulls octet_length overlay pg_column_size pg_database_size pg_get_constraintdef pg_get_functiondef pg_get_viewdef
+   pg_relation_size pg_size_pretty pg_table_size pg_total_relation_size pg_typeof percent_rank percentile_cont percentile_disc position
+   power quote_ident quote_literal random rank regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table
+   repeat replace reverse right round row_number row_to_json rpad rtrim sign split_part sqrt starts_with stddev string_agg string_to_array
+   strpos substring sum to_char to_date to_json to_jsonb to_number to_regclass to_timestamp to_tsquery to_tsvector translate trim trunc unnest
+   upper variance width_bucket`.split(/\s+/);
+
+const fields = { history: historyField };
+
+// Enter always makes a new line unless an option was picked with the arrows;
+// Tab takes the first.
+const completionKeys: KeyBinding[] = [
+  {
+    key: 'Tab',
+    run: (view) => {
+      if (completionStatus(view.state) !== 'active') return false;
+      if (!selectedCompletion(view.state)) moveCompletionSelection(true)(view);
+      return acceptCompletion(view);
+    },
+  },
+  { key: 'Enter', run: (view) => selectedCompletion(view.state) !== null && acceptCompletion(view) },
+  { key: 'Ctrl-Space', run: startCompletion },
+];
 
 export class SqlEditor {
   #view: EditorView;
   #language = new Compartment();
+  #completion = new Compartment();
+  #names: Completion | undefined;
+  #functions: string[] = [];
+  #hooks: EditorHooks;
+  #asYouType: boolean;
+  #extensions: Extension;
 
-  constructor(parent: HTMLElement, text: string, hooks: EditorHooks) {
+  constructor(parent: HTMLElement, hooks: EditorHooks, asYouType: boolean) {
+    this.#asYouType = asYouType;
+    this.#hooks = hooks;
     const nonce = document.querySelector<HTMLMetaElement>('meta[name="csp-nonce"]')?.content ?? '';
-    this.#view = new EditorView({
-      parent,
-      state: EditorState.create({
-        doc: text,
-        extensions: [
-          // Without it the policy refuses the editor's styles, and what is
-          // typed comes out with blanks that PostgreSQL does not know.
-          nonce ? EditorView.cspNonce.of(nonce) : [],
-          Prec.highest(
-            keymap.of([
-              { key: 'Mod-Enter', run: () => (hooks.run(false), true) },
-              { key: 'Mod-Shift-Enter', run: () => (hooks.run(true), true) },
-              { key: 'Mod-e', run: () => (hooks.explain(), true) },
-            ]),
-          ),
-          lineNumbers(),
-          highlightActiveLine(),
-          highlightActiveLineGutter(),
-          history(),
-          drawSelection(),
-          indentOnInput(),
-          bracketMatching(),
-          closeBrackets(),
-          highlightSelectionMatches(),
-          autocompletion({ icons: false, defaultKeymap: true }),
-          keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
-          placeholder('select * from …      Ctrl+Enter runs the statement at the cursor'),
-          EditorView.lineWrapping,
-          EditorView.contentAttributes.of({ 'aria-label': 'SQL', spellcheck: 'false', autocorrect: 'off', autocapitalize: 'off' }),
-          this.#language.of(sql({ dialect: PostgreSQL })),
-          syntaxHighlighting(colours),
-          theme,
-          EditorView.updateListener.of((update) => {
-            if (update.docChanged) hooks.change(update.state.doc.toString());
-          }),
-        ],
+    this.#extensions = [
+      // Without it the policy refuses the editor's styles, and what is
+      // typed comes out with blanks that PostgreSQL does not know.
+      nonce ? EditorView.cspNonce.of(nonce) : [],
+      Prec.highest(
+        keymap.of([
+          { key: 'Mod-Enter', run: () => (hooks.run(false), true) },
+          { key: 'Mod-Shift-Enter', run: () => (hooks.run(true), true) },
+          { key: 'Mod-e', run: () => (hooks.explain(), true) },
+          { key: 'Mod-s', run: () => (hooks.save(), true) },
+          ...completionKeys,
+        ]),
+      ),
+      lineNumbers(),
+      highlightActiveLine(),
+      highlightActiveLineGutter(),
+      history(),
+      drawSelection(),
+      indentOnInput(),
+      bracketMatching(),
+      closeBrackets(),
+      highlightSelectionMatches(),
+      keymap.of([...closeBracketsKeymap, ...completionKeymap.filter((k) => k.key !== 'Enter'), ...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
+      placeholder('select * from …      Ctrl+Enter runs the statement at the cursor'),
+      EditorView.lineWrapping,
+      EditorView.contentAttributes.of({ 'aria-label': 'SQL', spellcheck: 'false', autocorrect: 'off', autocapitalize: 'off' }),
+      syntaxHighlighting(colours),
+      theme,
+      EditorView.updateListener.of((update) => {
+        if (update.docChanged) hooks.change(update.state.doc.toString());
       }),
-    });
+    ];
+    this.#view = new EditorView({ parent, state: this.#state({ text: '' }) });
+  }
+
+  #state(document: Document): EditorState {
+    const extensions = [this.#extensions, this.#language.of(this.#sql()), this.#completion.of(this.#autocompletion())];
+    if (document.memory) {
+      try {
+        const state = EditorState.fromJSON(document.memory, { extensions }, fields);
+        if (state.doc.toString() === document.text) return state;
+      } catch {
+        // Of another version of the editor.
+      }
+    }
+    return EditorState.create({ doc: document.text, extensions });
+  }
+
+  #autocompletion() {
+    return autocompletion({ icons: false, defaultKeymap: false, selectOnOpen: false, activateOnTyping: this.#asYouType });
+  }
+
+  #sql(): Extension {
+    const names = this.#names;
+    const more = PostgreSQL.language.data.of({ autocomplete: (context: CompletionContext) => this.#more(context) });
+    if (!names) return [sql({ dialect: PostgreSQL }), more];
+    const schema: Record<string, SQLNamespace> = {};
+    for (const { schema: s, name, columns } of names.relations) {
+      ((schema[s] ??= {}) as Record<string, SQLNamespace>)[name] = columns;
+      if (names.searchPath.includes(s)) schema[name] ??= columns;
+    }
+    return [sql({ dialect: PostgreSQL, schema, defaultSchema: names.searchPath[0] }), more];
+  }
+
+  // What the catalogue's names that are here do not have: functions and, where
+  // there are more relations than are sent at once, those that begin so.
+  async #more(context: CompletionContext): Promise<CompletionResult | null> {
+    const word = context.matchBefore(/[\w$]+/);
+    if (!word || (word.text.length < 2 && !context.explicit) || context.matchBefore(/[."'][\w$]*/)) return null;
+    const options: CompletionOption[] = [...functions, ...this.#functions].map((label) => ({ label, type: 'function', apply: label + '(', boost: -1 }));
+    if (this.#names?.truncated) {
+      const found = await this.#hooks.relations(word.text);
+      if (context.aborted) return null;
+      const quoted = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
+      for (const { schema, name } of found) {
+        const apply = this.#names.searchPath.includes(schema) ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
+        options.push({ label: name, detail: schema, type: 'type', apply, boost: 1 });
+      }
+    }
+    // With more to be asked for, every letter asks again.
+    return { from: word.from, options, validFor: this.#names?.truncated ? undefined : /^[\w$]*$/ };
+  }
+
+  /** Shows another text; nobody is told of a change. */
+  show(document: Document) {
+    this.#view.setState(this.#state(document));
+  }
+
+  /** What `show` needs to go on with this text later: its undo steps and the cursor. */
+  leave(): unknown {
+    return this.#view.state.toJSON(fields);
   }
 
   get text() {
@@ -114,13 +217,21 @@ export class SqlEditor {
     return from === to ? undefined : { from, to, text: this.#view.state.sliceDoc(from, to) };
   }
 
-  setCatalogue(names: Completion) {
-    const schema: Record<string, SQLNamespace> = {};
-    for (const { schema: s, name, columns } of names.relations) {
-      ((schema[s] ??= {}) as Record<string, SQLNamespace>)[name] = columns;
-      if (names.searchPath.includes(s)) schema[name] ??= columns;
-    }
-    this.#view.dispatch({ effects: this.#language.reconfigure(sql({ dialect: PostgreSQL, schema, defaultSchema: names.searchPath[0] })) });
+  /** Puts a text in the selection's place, as typing does. */
+  insert(text: string) {
+    this.#view.dispatch(this.#view.state.replaceSelection(text));
+  }
+
+  setCatalogue(names: Completion | undefined, functions: string[] = []) {
+    this.#names = names;
+    this.#functions = functions;
+    this.#view.dispatch({ effects: this.#language.reconfigure(this.#sql()) });
+  }
+
+  /** Whether completion opens by itself; Ctrl+Space always opens it. */
+  completeAsYouType(on: boolean) {
+    this.#asYouType = on;
+    this.#view.dispatch({ effects: this.#completion.reconfigure(this.#autocompletion()) });
   }
 
   /** Underlines from an offset to the end of the word there. */

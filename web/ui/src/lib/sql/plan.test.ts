@@ -25,3 +25,11 @@ it('reads a plan with own times and wrong estimates', () => {
 });
 
 it.each(['', '[]', 'null', '[{"Plan":1}]', '{"x":{}}'])('refuses %j', (text) => expect(readPlan(text)).toBeUndefined());
+
+it('does not count processes that ran side by side twice', () => {
+  const scan = { 'Node Type': 'Seq Scan', 'Parallel Aware': true, 'Total Cost': 30, 'Plan Rows': 5, 'Actual Total Time': 10, 'Actual Rows': 5, 'Actual Loops': 3 };
+  const inner = { 'Node Type': 'Index Scan', 'Total Cost': 1, 'Plan Rows': 1, 'Actual Total Time': 0, 'Actual Rows': 0, 'Actual Loops': 0 };
+  const gather = { 'Node Type': 'Gather', 'Workers Launched': 2, 'Total Cost': 40, 'Plan Rows': 5, 'Actual Total Time': 12, 'Actual Rows': 15, 'Actual Loops': 1, Plans: [scan, inner] };
+  const { nodes } = readPlan(JSON.stringify([{ Plan: gather, 'Execution Time': 13 }]))!;
+  expect(nodes.map((n) => [n.title, n.ms, n.selfMs, n.below, n.never])).toEqual([['Gather', 12, 2, 2, false], ['Parallel Seq Scan', 10, 10, 0, false], ['Index Scan', 0, 0, 0, true]]);
+});

@@ -11,11 +11,15 @@ export interface PlanNode {
   estimatedRows: number;
   rows?: number;
   loops?: number;
-  /** Milliseconds in all loops, with the nodes below. */
+  /** Milliseconds of the clock in all loops, with the nodes below; processes that ran side by side count once. */
   ms?: number;
   selfMs?: number;
   selfCost: number;
   depth: number;
+  /** Nodes below it; they follow it in the list. */
+  below: number;
+  /** It was not needed. */
+  never: boolean;
   /** Factor by which the estimate was wrong, 1 or more. */
   off?: number;
 }
@@ -32,7 +36,7 @@ type Raw = Record<string, unknown>;
 const shown = [
   'Index Cond', 'Recheck Cond', 'Hash Cond', 'Merge Cond', 'Join Filter', 'Filter', 'Rows Removed by Filter', 'Rows Removed by Index Recheck',
   'Sort Key', 'Sort Method', 'Group Key', 'Presorted Key', 'TID Cond', 'Order By', 'Cache Key', 'Function Name', 'CTE Name', 'Subplan Name',
-  'Workers Planned', 'Workers Launched', 'Hash Batches', 'Peak Memory Usage', 'Heap Fetches', 'Shared Hit Blocks', 'Shared Read Blocks', 'Temp Written Blocks',
+  'Workers Planned', 'Workers Launched', 'Hash Batches', 'Peak Memory Usage', 'Heap Fetches', 'Shared Hit Blocks', 'Shared Read Blocks', 'Temp Written Blocks', 'I/O Read Time',
 ];
 
 export function readPlan(text: string): Plan | undefined {
@@ -45,7 +49,7 @@ export function readPlan(text: string): Plan | undefined {
   }
   if (!top || typeof top !== 'object' || typeof top['Plan'] !== 'object') return undefined;
   const nodes: PlanNode[] = [];
-  visit(top['Plan'] as Raw, 0, nodes);
+  visit(top['Plan'] as Raw, 0, 1, nodes);
   return {
     nodes,
     planningMs: number(top['Planning Time']),
@@ -54,14 +58,16 @@ export function readPlan(text: string): Plan | undefined {
   };
 }
 
-function visit(raw: Raw, depth: number, out: PlanNode[]) {
+// processes is how many ran a node side by side: their loops are added up, and
+// the time is the mean of a loop.
+function visit(raw: Raw, depth: number, processes: number, out: PlanNode[]) {
   const loops = number(raw['Actual Loops']);
   const actual = number(raw['Actual Rows']);
   const estimated = number(raw['Plan Rows']) ?? 0;
   const total = number(raw['Actual Total Time']);
   const parallel = raw['Parallel Aware'] === true ? 'Parallel ' : '';
   const join = typeof raw['Join Type'] === 'string' && raw['Join Type'] !== 'Inner' ? ` ${raw['Join Type']}` : '';
-  const ms = total === undefined ? undefined : total * (loops ?? 1);
+  const ms = total === undefined ? undefined : (total * (loops ?? 1)) / Math.max(1, Math.min(processes, loops ?? 1));
   const node: PlanNode = {
     title: parallel + String(raw['Node Type'] ?? 'Node') + join,
     target: [raw['Index Name'] && `using ${raw['Index Name']}`, raw['Relation Name'] && `on ${raw['Schema'] ? raw['Schema'] + '.' : ''}${raw['Relation Name']}`, raw['Alias'] && raw['Alias'] !== raw['Relation Name'] && `as ${raw['Alias']}`]
@@ -80,16 +86,21 @@ function visit(raw: Raw, depth: number, out: PlanNode[]) {
     selfMs: ms,
     selfCost: number(raw['Total Cost']) ?? 0,
     depth,
+    below: 0,
+    never: loops === 0,
     off: actual === undefined || loops === 0 ? undefined : Math.max(Math.max(actual, 1) / Math.max(estimated, 1), Math.max(estimated, 1) / Math.max(actual, 1)),
   };
   out.push(node);
+  const own = out.length;
+  const launched = number(raw['Workers Launched']);
   for (const child of (raw['Plans'] as Raw[] | undefined) ?? []) {
     const at = out.length;
-    visit(child, depth + 1, out);
+    visit(child, depth + 1, launched === undefined ? processes : launched + 1, out);
     const below = out[at]!;
     if (node.selfMs !== undefined && below.ms !== undefined) node.selfMs = Math.max(0, node.selfMs - below.ms);
     node.selfCost = Math.max(0, node.selfCost - below.cost);
   }
+  node.below = out.length - own;
 }
 
 function number(value: unknown): number | undefined {

@@ -1,10 +1,11 @@
 // One run of one statement: its rows as they stream in, its end, its cancel.
 import { api, base, failure, toProblem, write, type Frame, type QueryEnd, type QueryError, type ResultColumn } from '../api/client';
+import { newId } from '../id';
 import { readLines } from '../api/ndjson';
 import type { Cell } from '../grid/model';
 
 export class Run {
-  readonly id = crypto.randomUUID();
+  readonly id = newId();
   /** Rows live outside of what Svelte watches: a million proxies would not fit. */
   readonly rows: Cell[][] = [];
   columns: ResultColumn[] | undefined = $state.raw();

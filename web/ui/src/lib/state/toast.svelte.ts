@@ -4,16 +4,18 @@ export interface Toast {
   id: number;
   text: string;
   tone: 'info' | 'danger';
+  /** What a press does, in a word, beside letting the message go. */
+  action?: { name: string; run: () => void };
 }
 
 class Toasts {
   list: Toast[] = $state([]);
   #next = 1;
 
-  show(text: string, tone: Toast['tone'] = 'info') {
+  show(text: string, tone: Toast['tone'] = 'info', action?: Toast['action']) {
     const id = this.#next++;
-    this.list.push({ id, text, tone });
-    setTimeout(() => this.drop(id), tone === 'danger' ? 9000 : 3500);
+    this.list.push({ id, text, tone, action });
+    setTimeout(() => this.drop(id), tone === 'danger' || action ? 9000 : 3500);
   }
 
   drop(id: number) {
