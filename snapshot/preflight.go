@@ -175,16 +175,7 @@ func (r *reader) neededWAL() (ranges []WALRange, end string) {
 }
 
 func (r *reader) checkTablespaces() {
-	have := map[uint32]bool{}
-	for _, ts := range r.s.Tablespaces {
-		have[ts.OID] = true
-		if ts.Original != "" {
-			r.add(Check{Name: "tablespaces", Outcome: Info, Detail: fmt.Sprintf("tablespace %d, %d files, moved into the image from %s", ts.OID, ts.Files, ts.Original)})
-		} else {
-			r.add(Check{Name: "tablespaces", Outcome: OK, Detail: fmt.Sprintf("tablespace %d, %d files", ts.OID, ts.Files)})
-		}
-	}
-	wanted := map[uint32]string{}
+	have, wanted := map[uint32]bool{}, map[uint32]string{}
 	if b, err := r.small("tablespace_map"); err == nil {
 		m, err := ParseTablespaceMap(b)
 		if err != nil {
@@ -192,6 +183,18 @@ func (r *reader) checkTablespaces() {
 		}
 		for oid, dir := range m {
 			wanted[oid] = dir
+		}
+	}
+	for i := range r.s.Tablespaces {
+		ts := &r.s.Tablespaces[i]
+		have[ts.OID] = true
+		if ts.Original == "" {
+			ts.Original = wanted[ts.OID]
+		}
+		if ts.Original != "" {
+			r.add(Check{Name: "tablespaces", Outcome: Info, Detail: fmt.Sprintf("tablespace %d, %d files, moved into the image from %s", ts.OID, ts.Files, ts.Original)})
+		} else {
+			r.add(Check{Name: "tablespaces", Outcome: OK, Detail: fmt.Sprintf("tablespace %d, %d files", ts.OID, ts.Files)})
 		}
 	}
 	list, _ := r.s.Tree.ReadDir("data/pg_tblspc")

@@ -1,7 +1,9 @@
 package snapshot_test
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -128,6 +130,42 @@ func TestPreflight(t *testing.T) {
 			check: "architecture", outcome: snapshot.Refuse, class: snapshot.ErrUnsupported, says: "16384",
 		},
 		{
+			name: "the manifest's WAL ranges, all there",
+			change: func(c snapshottest.Cluster) {
+				c["pg_wal/000000020000000000000021"] = make([]byte, 1<<20)
+				c["backup_manifest"] = manifestOf(walRange(1, "0/2000028", "0/2100000"), walRange(2, "0/2100000", "0/2100060"))
+			},
+			check: "wal", outcome: snapshot.OK,
+		},
+		{
+			name: "one of the manifest's WAL ranges missing",
+			change: func(c snapshottest.Cluster) {
+				c["backup_manifest"] = manifestOf(walRange(1, "0/2000028", "0/2100000"), walRange(2, "0/2100000", "0/2100060"))
+			},
+			check: "wal", outcome: snapshot.Refuse, class: snapshot.ErrUnsafe, says: "000000020000000000000021",
+		},
+		{
+			name:   "the manifest's WAL range longer than what is there",
+			change: func(c snapshottest.Cluster) { c["backup_manifest"] = manifestOf(walRange(1, "0/2000028", "0/2200010")) },
+			check:  "wal", outcome: snapshot.Refuse, class: snapshot.ErrUnsafe, says: "000000010000000000000021, 000000010000000000000022",
+		},
+		{
+			name: "no checksums",
+			change: func(c snapshottest.Cluster) {
+				c["global/pg_control"][252] = 0
+				snapshottest.Seal(c["global/pg_control"])
+			},
+			check: "checksums", outcome: snapshot.Info,
+		},
+		{
+			name: "tablespace moved",
+			change: func(c snapshottest.Cluster) {
+				c["tablespace_map"] = []byte("16384 /mnt/fast\n")
+				c["../tablespaces/16384/PG_15_202209061/5/16400"] = make([]byte, 8192)
+			},
+			check: "tablespaces", outcome: snapshot.Info,
+		},
+		{
 			name: "manifest cut short",
 			change: func(c snapshottest.Cluster) {
 				c["backup_manifest"] = []byte("{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n")
@@ -154,6 +192,16 @@ func TestPreflight(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manifestOf makes a manifest without files.
+func manifestOf(ranges ...string) []byte {
+	text := "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [\n],\n\"WAL-Ranges\": [\n" + strings.Join(ranges, ",\n") + "\n],\n"
+	return fmt.Appendf([]byte(text), "\"Manifest-Checksum\": \"%x\"}\n", sha256.Sum256([]byte(text)))
+}
+
+func walRange(timeline int, start, end string) string {
+	return fmt.Sprintf(`{ "Timeline": %d, "Start-LSN": "%s", "End-LSN": "%s" }`, timeline, start, end)
 }
 
 // What cannot even be identified is an error of the right class.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"path"
 	"testing"
 
 	"github.com/snapview/snapview/snapshot"
@@ -36,7 +37,7 @@ func (c Cluster) Snapshot(t testing.TB, opts snapshot.Options) (*snapshot.Snapsh
 	t.Helper()
 	b, counter := snapshot.NewBuilder(), &snapshot.Counter{}
 	for name, text := range c {
-		if err := b.File("data/"+name, int64(len(text)), counter.Reader(snapshot.Bytes(text)), snapshot.Meta{Perm: 0o600, Physical: -1}); err != nil {
+		if err := b.File(path.Join("data", name), int64(len(text)), counter.Reader(snapshot.Bytes(text)), snapshot.Meta{Perm: 0o600, Physical: -1}); err != nil {
 			t.Fatal(err)
 		}
 	}
