@@ -109,13 +109,21 @@ func imageChecks(d *disk, data place) []snapshot.Check {
 		detail += ", backed by " + strings.Join(d.backing, ", ")
 	}
 	checks := []snapshot.Check{{Name: "disk image", Outcome: snapshot.OK, Detail: detail}}
-	if n, unit := data.vol.fs.Replayed(); n > 0 {
+	replay := data.vol.fs.Replayed()
+	if replay.Pieces > 0 {
 		checks = append(checks, snapshot.Check{
 			Name: "file system", Outcome: snapshot.Info,
-			Detail: fmt.Sprintf("it was in use when the image was taken: %d %s are read from its journal, as a mount would replay it; the image is not written", n, unit),
+			Detail: fmt.Sprintf("it was in use when the image was taken: %d %s are read from its journal, as a mount would replay it; the image is not written", replay.Pieces, replay.Unit),
 		})
 	} else {
 		checks = append(checks, snapshot.Check{Name: "file system", Outcome: snapshot.OK, Detail: "nothing to replay in its journal"})
+	}
+	if replay.Torn != "" {
+		checks = append(checks, snapshot.Check{
+			Name: "file system", Outcome: snapshot.Warn,
+			Detail: "the end of its journal was not whole and is left out, as by a mount: what was synced in the last moment may be missing (" + replay.Torn + ")",
+			Remedy: "if the image should be whole, take it again",
+		})
 	}
 	return checks
 }

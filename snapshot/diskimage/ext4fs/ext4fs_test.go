@@ -74,7 +74,7 @@ func TestReplay_WhatTheKernelWouldReplay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n, _ := f.Replayed(); n == 0 {
+			if f.Replayed().Pieces == 0 {
 				t.Error("nothing was in the journal: the test tests nothing")
 			}
 			// Without the journal it would be another file system.

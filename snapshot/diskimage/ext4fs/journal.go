@@ -55,7 +55,9 @@ func (j journaled) read(f *FS, p []byte, off int64) error {
 }
 
 // Replayed implements imagefs.FS.
-func (f *FS) Replayed() (int, string) { return len(f.journal), "blocks" }
+func (f *FS) Replayed() imagefs.Replay {
+	return imagefs.Replay{Pieces: len(f.journal), Unit: "blocks"}
+}
 
 // A log is a journal that is being read.
 type log struct {

@@ -27,10 +27,17 @@ type FS interface {
 	Root() (Node, error)
 	// Node returns the file, directory or link that has an inode's number.
 	Node(number uint64) (Node, error)
-	// Replayed says in how many pieces what is read comes from the journal
-	// and not from its place, and what such a piece is; 0 if the journal was
-	// empty.
-	Replayed() (n int, unit string)
+	// Replayed says what of the journal is read.
+	Replayed() Replay
+}
+
+// A Replay is what of a journal is read instead of what is in its place.
+type Replay struct {
+	Pieces int    // 0 if the journal was empty
+	Unit   string // what a piece is, such as "blocks"
+	// Torn says what of the journal's end was left out, since it was being
+	// written when the image was taken; "" if nothing was.
+	Torn string
 }
 
 // A Node is a file, directory or symbolic link, or something else, of which

@@ -14,9 +14,9 @@ const (
 	bufferCancel = 1 << 1 // its place is given up: what was logged of it is void
 	bufferQuota  = 1<<2 | 1<<3 | 1<<4
 
-	piece        = 128       // bytes for a bit
-	maxBuffer    = 128 << 10 // bytes
-	kindShift    = 11        // of the flags: what the buffer is
+	piece     = 128       // bytes for a bit
+	maxBuffer = 128 << 10 // bytes
+	kindShift = 11        // of the flags: what the buffer is
 	// Quotas, headers of groups, free space and indexes of directories,
 	// attributes, maps of realtime devices.
 	kindsNotRead = 1<<5 | 1<<6 | 1<<7 | 1<<12 | 1<<13 | 1<<14 | 1<<15 | 1<<16 | 1<<17 | 1<<19 | 1<<20

@@ -1,6 +1,10 @@
 package xfsfs
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
+)
 
 // maxOverlay bounds what is kept of the log in memory, in bytes.
 const maxOverlay = 1 << 30
@@ -57,8 +61,8 @@ func (o *overlay) put(at int64, b []byte) error {
 }
 
 // Replayed implements imagefs.FS.
-func (f *FS) Replayed() (int, string) {
-	return len(f.overlay.sectors), "sectors"
+func (f *FS) Replayed() imagefs.Replay {
+	return imagefs.Replay{Pieces: len(f.overlay.sectors), Unit: "sectors", Torn: f.torn}
 }
 
 // drop forgets a sector.

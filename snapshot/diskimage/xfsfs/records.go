@@ -3,6 +3,7 @@ package xfsfs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"hash/crc32"
 
 	"github.com/snapview/snapview/snapshot"
@@ -150,6 +151,7 @@ func (j *journal) verify(head int64) (tail, end int64, clean bool, err error) {
 		if last == nil {
 			return 0, 0, false, broken("no record before its head is whole: %w", damage)
 		}
+		j.f.torn = fmt.Sprintf("%d sectors of the log, %v", j.distance(bad, head), damage)
 		head = bad
 		if clean, err := j.unmounted(last, head); clean || err != nil {
 			return 0, 0, clean, err

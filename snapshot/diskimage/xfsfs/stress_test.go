@@ -121,7 +121,7 @@ func TestReplay_BusyFileSystems(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				n, _ := f.Replayed()
+				n := f.Replayed().Pieces
 				t.Log(len(got), "names,", n, "sectors,", len(f.overlay.fresh), "fresh blocks,", len(f.overlay.steps), "files with steps to make")
 				judge(t, taken, mount, got)
 				os.Remove(taken)

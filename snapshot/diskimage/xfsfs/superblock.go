@@ -53,6 +53,7 @@ type FS struct {
 	logSectors int64
 
 	overlay overlay
+	torn    string // what of the log was left out
 }
 
 // Kind implements imagefs.FS.

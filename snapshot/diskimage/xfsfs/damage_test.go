@@ -1,0 +1,155 @@
+package xfsfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
+	"github.com/snapview/snapview/snapshot/diskimage/imagefs/imagefstest"
+	"github.com/snapview/snapview/snapshot/snapshottest"
+)
+
+// A patched reader reads an image with some bytes changed.
+type patched struct {
+	r       io.ReaderAt
+	at      int64
+	replace []byte
+}
+
+func (p patched) ReadAt(b []byte, off int64) (int, error) {
+	n, err := p.r.ReadAt(b, off)
+	for i, c := range p.replace {
+		if at := p.at + int64(i) - off; at >= 0 && at < int64(n) {
+			b[at] = c
+		}
+	}
+	return n, err
+}
+
+// A recorder notes what is read.
+type recorder struct {
+	io.ReaderAt
+	mu    sync.Mutex
+	spans [][2]int64
+}
+
+func (r *recorder) ReadAt(b []byte, off int64) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spans = append(r.spans, [2]int64{off, int64(len(b))})
+	return r.ReaderAt.ReadAt(b, off)
+}
+
+// small makes an image that fits into memory.
+func small(t testing.TB) []byte {
+	t.Helper()
+	image, mount := made(t, "32M", "--unsupported", "-b", "size=1024")
+	imagefstest.Mounted(t, mount, image, "noatime", func() {
+		imagefstest.Tree(t, mount)
+		snapshottest.Run(t, mount, "sh", "-ec", `
+			mkdir leaf; (cd leaf; seq -f 'a_name_in_a_directory_that_has_a_leaf_number_%g' 200 | xargs touch)
+			for i in $(seq 0 2 900); do echo "fpunch $((i*1024)) 1024"; done | xfs_io large >/dev/null`)
+	})
+	b, err := os.ReadFile(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Whichever bit of metadata is wrong, the error says so; no name, size or place
+// is ever another one silently.
+func TestRead_EveryFlippedBitOfMetadataIsSeen(t *testing.T) {
+	needs(t)
+	image := small(t)
+	size := int64(len(image))
+	places := func(r io.ReaderAt) (map[string]string, error) {
+		f, err := Open(r, size)
+		if err != nil {
+			return nil, err
+		}
+		return skeleton(f)
+	}
+	whole := &recorder{ReaderAt: bytes.NewReader(image)}
+	want, err := places(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(bytes.NewReader(image), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spans [][2]int64
+	for _, s := range whole.spans {
+		// An empty log's end is found by more than one of its sectors.
+		if s[0] < f.logStart || s[0] >= f.logStart+f.logSectors*sector {
+			spans = append(spans, s)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	begin, seen := time.Now(), 0
+	for range 1500 {
+		s := spans[r.IntN(len(spans))]
+		at := s[0] + r.Int64N(s[1])
+		got, err := places(patched{bytes.NewReader(image), at, []byte{image[at] ^ 1<<r.IntN(8)}})
+		if err == nil && !maps.Equal(got, want) {
+			t.Errorf("byte %d: something else is read, without an error", at)
+		}
+		if err != nil {
+			seen++
+			if !errors.Is(err, snapshot.ErrDamaged) && !errors.Is(err, snapshot.ErrUnsupported) {
+				t.Errorf("byte %d: %v", at, err)
+			}
+		}
+		if time.Since(begin) > 5*time.Second && seen > 100 {
+			break // a slow machine looks at fewer
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d errors: the test tests nothing", seen)
+	}
+}
+
+// skeleton is all that is in a file system but the contents of files.
+func skeleton(f *FS) (map[string]string, error) {
+	got := map[string]string{}
+	var below func(n imagefs.Node, at string) error
+	below = func(n imagefs.Node, at string) error {
+		got[at] = fmt.Sprint(n.Attr())
+		switch mode := n.Attr().Mode; {
+		case mode.IsDir():
+			return n.ReadDir(func(d imagefs.Dirent) error {
+				n, err := f.Node(d.Number)
+				if err != nil {
+					return err
+				}
+				return below(n, at+"/"+d.Name)
+			})
+		case mode.IsRegular():
+			list, err := n.Content().Extents()
+			for _, e := range list {
+				got[at] += fmt.Sprint(e)
+			}
+			return err
+		case mode&os.ModeSymlink != 0:
+			target, err := n.Readlink()
+			got[at] += target
+			return err
+		}
+		return nil
+	}
+	root, err := f.Root()
+	if err == nil {
+		err = below(root, "")
+	}
+	return got, err
+}
