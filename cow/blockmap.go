@@ -396,9 +396,12 @@ func (c *chunk) splice(i, j int, repl []run) {
 	n := len(c.runs)
 	switch d := len(repl) - (j - i); {
 	case d > 0:
-		for range d {
-			c.runs = append(c.runs, run{})
+		if n+d > cap(c.runs) {
+			// A quarter more, not twice as many: this is most of the memory
+			// of a large overlay.
+			c.runs = append(make([]run, 0, n+d+n/4+4), c.runs...)
 		}
+		c.runs = c.runs[:n+d]
 		copy(c.runs[j+d:], c.runs[j:n])
 	case d < 0:
 		copy(c.runs[j+d:], c.runs[j:n])

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 )
 
 // Metadata files are sequences of frames of one disk sector each, so that a
@@ -54,6 +55,7 @@ type frame struct {
 // appendRecord appends a record's frames to dst. nextFrame is the number of
 // the first of them in the file.
 func appendRecord(dst []byte, salt []byte, typ recordType, record uint32, nextFrame uint64, payload []byte) []byte {
+	dst = slices.Grow(dst, max(1, (len(payload)+framePayload-1)/framePayload)*frameSize)
 	for first := true; first || len(payload) > 0; first = false {
 		n := min(len(payload), framePayload)
 		var flags uint8

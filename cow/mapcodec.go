@@ -1,6 +1,7 @@
 package cow
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -106,18 +107,20 @@ func decodeHeader(b []byte) (header, error) {
 // encodeBlocks is the payload of recState and recDelta: the lengths of two
 // bitmaps in the RoaringBitmap interchange format, and the two.
 func encodeBlocks(held, zero *roaring.Bitmap) ([]byte, error) {
-	h, err := held.ToBytes()
-	if err != nil {
+	h, z := held.GetSerializedSizeInBytes(), zero.GetSerializedSizeInBytes()
+	b := bytes.NewBuffer(make([]byte, 8, 8+h+z)) // megabytes: made once
+	binary.LittleEndian.PutUint32(b.Bytes(), uint32(h))
+	binary.LittleEndian.PutUint32(b.Bytes()[4:], uint32(z))
+	if _, err := held.WriteTo(b); err != nil {
 		return nil, err
 	}
-	z, err := zero.ToBytes()
-	if err != nil {
+	if _, err := zero.WriteTo(b); err != nil {
 		return nil, err
 	}
-	b := make([]byte, 8, 8+len(h)+len(z))
-	binary.LittleEndian.PutUint32(b, uint32(len(h)))
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(z)))
-	return append(append(b, h...), z...), nil
+	if n := uint64(b.Len()); n != 8+h+z {
+		return nil, fmt.Errorf("bitmaps of %d and %d bytes take %d", h, z, n-8)
+	}
+	return b.Bytes(), nil
 }
 
 // decodeBlocks checks everything that the rest of the package relies on: no

@@ -203,16 +203,18 @@ func encodeMap(m *layerMap) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := appendRecord(nil, m.salt[:], recState, 1, 1, blocks)
+	// The header comes last: it counts the frames.
+	file := appendRecord(make([]byte, frameSize), m.salt[:], recState, 1, 1, blocks)
 	m.records = 2
 	if m.sealed {
-		body = appendRecord(body, m.salt[:], recSeal, 2, 1+uint64(len(body)/frameSize), m.seal.encode())
+		file = appendRecord(file, m.salt[:], recSeal, 2, uint64(len(file)/frameSize), m.seal.encode())
 		m.records = 3
 	}
-	m.frames = 1 + uint64(len(body)/frameSize)
+	m.frames = uint64(len(file) / frameSize)
 	m.whole = m.frames
 	m.torn = false
-	return append(appendRecord(nil, nil, recHeader, 0, 0, m.header.encode()), body...), nil
+	copy(file, appendRecord(nil, nil, recHeader, 0, 0, m.header.encode()))
+	return file, nil
 }
 
 // mapLog appends to the map file of a top.
@@ -251,8 +253,9 @@ func (l *mapLog) truncate() error {
 	return datasync(l.f)
 }
 
-// append adds one record and returns when it is on stable storage. After an
-// error the file is as before, and append may be called again.
+// append adds one record and returns when it is on stable storage; the bitmaps
+// are its own then. After an error the file is as before, and append may be
+// called again.
 func (l *mapLog) append(held, zero *roaring.Bitmap, s *Store) error {
 	blocks, err := encodeBlocks(held, zero)
 	if err != nil {
@@ -284,7 +287,11 @@ func (l *mapLog) append(held, zero *roaring.Bitmap, s *Store) error {
 	l.m.torn = false
 	l.m.frames += uint64(len(b) / frameSize)
 	l.m.records++
-	l.m.apply(held, zero)
+	if l.m.held.IsEmpty() && l.m.zero.IsEmpty() {
+		l.m.held, l.m.zero = held, zero
+	} else {
+		l.m.apply(held, zero)
+	}
 	return nil
 }
 
