@@ -4,7 +4,7 @@
 #
 #   RUNS=5       runs of each; the tables have medians
 #   FIO_SECONDS=2  of each fio job
-#   ONLY=open    only one part: open, nbd, compressed, kloset, pgbackrest, s3, layout
+#   ONLY=open    only one part: open, nbd, compressed, kloset, pgbackrest, s3, layout, web
 set -euo pipefail
 cd "$(dirname "$0")/.."
 GO=$(scripts/go.sh)
@@ -73,6 +73,14 @@ s3() {
 	"$GO" run ./scripts/bench/s3 -runs "$runs" -server "$server"
 }
 
+# web: the page in Chromium, driven by node.
+web() {
+	local node
+	node=$(scripts/node.sh)
+	PATH=$node:$PATH scripts/ui.sh deps
+	PATH=$node:$PATH "$GO" run ./scripts/bench/web -runs "$runs"
+}
+
 cat >"$new" <<TEXT
 # Benchmarks
 
@@ -84,6 +92,7 @@ part s3 'From a backup in an object store, 20 ms away' s3
 part nbd 'The NBD server beside nbdkit and qemu-nbd' "$GO" run ./scripts/bench/nbd -runs "$runs"
 part kloset 'A Plakar Kloset, read where it lies' "$GO" run ./scripts/bench/kloset -runs "$runs"
 part pgbackrest 'A pgBackRest repository, read where it lies' "$GO" run ./scripts/bench/pgbackrest -runs "$runs"
+part web 'The page and the server behind it' web
 part compressed 'Compressed tars and chains, read where they lie' compressed
 part layout 'Lay-out' layout
 if [ -e "$out" ] && grep -q '^## Remarks' "$out"; then
