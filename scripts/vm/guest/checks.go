@@ -27,20 +27,25 @@ var attaching = []check{
 	{"fio verify", fioVerify},
 	{"again and again", func() error { return inChild(nil, "often") }},
 	{"server killed", serverKilled},
-	{"server stalls", serverStalls},
 	{"server answers with errors", serverErrs},
-	{"server answers nonsense", func() error { return serverLies(wrongMagic) }},
-	{"server answers what was not asked", func() error { return serverLies(wrongCookie) }},
-	{"server breaks off", func() error { return serverLies(brokenOff) }},
 	{"server halts in an answer", serverHalts},
-	{"server is silent", func() error { return serverLies(silence) }},
-	{"server is silent at first", silentAtFirst},
-	{"one of two connections breaks", oneConnectionBreaks},
 	{"nobody listens", nobodyListens},
 	{"reclaim after kill -9", func() error { return reclaim("") }},
 	{"reclaim after kill -9 while writing", func() error { return reclaim("writing") }},
 	{"reclaim after kill -9 while frozen", func() error { return reclaim("frozen") }},
 	{"others are left alone", othersAreLeft},
+}
+
+// waiting are checks of package attach that mostly wait for timeouts of the
+// kernel's, so they run all at once.
+var waiting = []check{
+	{"server stalls", serverStalls},
+	{"server answers nonsense", func() error { return serverLies(wrongMagic) }},
+	{"server answers what was not asked", func() error { return serverLies(wrongCookie) }},
+	{"server breaks off", func() error { return serverLies(brokenOff) }},
+	{"server is silent", func() error { return serverLies(silence) }},
+	{"server is silent at first", silentAtFirst},
+	{"one of two connections breaks", oneConnectionBreaks},
 }
 
 // roundTrip attaches, writes, detaches, attaches again, and compares.
@@ -104,6 +109,7 @@ func queueIs(name string) error {
 	for file, want := range map[string]string{
 		"queue/logical_block_size": "4096", "queue/write_cache": "write back", "ro": "0",
 		"queue/read_ahead_kb": "128", "size": fmt.Sprint(diskSize / 512),
+		"queue/io_timeout": "30000", // NBDTimeout
 	} {
 		b, err := os.ReadFile("/sys/block/" + name + "/" + file)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 )
 
 const (
-	diskSize = 32 << 20
+	diskSize = 16 << 20
 	export   = "demo"
 )
 
@@ -44,8 +45,19 @@ func (d *disk) Zero(off, n int64) error { d.zeroed.Add(n); return d.Device.Zero(
 
 // newDisk makes a device that holds an empty ext4.
 func newDisk() (*disk, error) {
-	const path = "/tmp/image"
-	defer os.Remove(path)
+	b, err := emptyImage()
+	if err != nil {
+		return nil, err
+	}
+	return &disk{Device: block.NewMemoryFrom(bytes.Clone(b))}, nil
+}
+
+// emptyImage is made once, for the children too.
+var emptyImage = sync.OnceValues(func() ([]byte, error) {
+	const path = "/run/empty"
+	if b, err := os.ReadFile(path); err == nil {
+		return b, nil
+	}
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err
@@ -53,12 +65,8 @@ func newDisk() (*disk, error) {
 	if err := errors.Join(f.Truncate(diskSize), f.Close(), mkfs(path)); err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return &disk{Device: block.NewMemoryFrom(b)}, nil
-}
+	return os.ReadFile(path)
+})
 
 // check has e2fsck look at what the device holds.
 func (d *disk) check() error {
@@ -80,7 +88,7 @@ func mkfs(path string) error {
 
 // serve serves a device on a unix socket until stop is called.
 func serve(d block.Device) (socket string, server *nbdserver.Server, stop func(), err error) {
-	socket = fmt.Sprintf("/run/nbd-%d-%d", os.Getpid(), time.Now().UnixNano())
+	socket = unique("/run/nbd")
 	server, err = nbdserver.New(nbdserver.Options{})
 	if err != nil {
 		return "", nil, nil, err
@@ -97,12 +105,19 @@ func serve(d block.Device) (socket string, server *nbdserver.Server, stop func()
 	return socket, server, func() { _ = server.Close(); <-done }, nil
 }
 
+// unique returns a path that nobody else has.
+func unique(path string) string {
+	return fmt.Sprintf("%s-%d-%d", path, os.Getpid(), paths.Add(1))
+}
+
+var paths atomic.Int64
+
 // content is what the tests write: 2 MiB that no block of is like another.
-func content() []byte {
+var content = sync.OnceValue(func() []byte {
 	b := make([]byte, 2<<20)
 	rand.New(rand.NewSource(7)).Read(b)
 	return b
-}
+})
 
 // writeFile writes the content and forces it to the device.
 func writeFile(dir string) error {

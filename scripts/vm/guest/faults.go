@@ -15,7 +15,7 @@ import (
 )
 
 // elsewhere attaches a device that a child process serves.
-func elsewhere(timeout time.Duration) (*attach.Attachment, *process, error) {
+func elsewhere() (*attach.Attachment, *process, error) {
 	p, err := start(nil, "server")
 	if err != nil {
 		return nil, nil, err
@@ -24,7 +24,7 @@ func elsewhere(timeout time.Duration) (*attach.Attachment, *process, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	a, err := written(socket, timeout)
+	a, err := written(socket)
 	if err != nil {
 		p.kill()
 	}
@@ -32,13 +32,13 @@ func elsewhere(timeout time.Duration) (*attach.Attachment, *process, error) {
 }
 
 // written attaches what is served at socket, by two connections, and writes the
-// file to be read.
-func written(socket string, timeout time.Duration) (*attach.Attachment, error) {
+// file to be read. Requests have no timeout: see impatient.
+func written(socket string) (*attach.Attachment, error) {
 	ctx, cancel := soon()
 	defer cancel()
 	a, err := attach.Attach(ctx, attach.Config{
-		Dir: "/run/e", Device: block.NewMemory(diskSize), Method: attach.NBD,
-		NBDSocket: socket, NBDExport: export, NBDTimeout: timeout, NBDConnections: 2,
+		Dir: unique("/run/e"), Device: block.NewMemory(diskSize), Method: attach.NBD,
+		NBDSocket: socket, NBDExport: export, NBDTimeout: -1, NBDConnections: 2,
 	})
 	if err != nil {
 		return nil, err
@@ -47,6 +47,12 @@ func written(socket string, timeout time.Duration) (*attach.Attachment, error) {
 		return nil, errors.Join(err, a.Detach(ctx))
 	}
 	return a, nil
+}
+
+// impatient sets the timeout of the device's requests from now on. A short one
+// from the beginning would end requests that a starved machine is slow with.
+func impatient(a *attach.Attachment, timeout time.Duration) error {
+	return os.WriteFile("/sys/block/"+a.DeviceName()+"/queue/io_timeout", fmt.Append(nil, timeout.Milliseconds()), 0)
 }
 
 func dropCaches() error { return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0) }
@@ -77,7 +83,7 @@ func fails(reading <-chan error) error {
 }
 
 func serverKilled() error {
-	a, p, err := elsewhere(-1) // no timeout: a closed socket is noticed without
+	a, p, err := elsewhere() // no timeout: a closed socket is noticed without
 	if err != nil {
 		return err
 	}
@@ -88,12 +94,12 @@ func serverKilled() error {
 }
 
 func serverStalls() error {
-	a, p, err := elsewhere(2 * time.Second)
+	a, p, err := elsewhere()
 	if err != nil {
 		return err
 	}
 	defer p.kill()
-	if err := p.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+	if err := errors.Join(impatient(a, time.Second), p.cmd.Process.Signal(unix.SIGSTOP)); err != nil {
 		return err
 	}
 	ctx, cancel := soon()
@@ -104,6 +110,9 @@ func serverStalls() error {
 // serverLies has a server answer every READ wrongly, from some time on.
 func serverLies(how lie) error {
 	return withLiar(func(l *liar, a *attach.Attachment) error {
+		if err := impatient(a, time.Second); err != nil {
+			return err
+		}
 		l.lie.Store(int32(how))
 		return failsToRead(a)
 	})
@@ -147,9 +156,13 @@ func serverErrs() error {
 }
 
 // oneConnectionBreaks has it break off one of two connections in the middle of
-// a reply. Nobody may notice: the kernel asks again by the other.
+// a reply. Nobody may notice: after its timeout the kernel asks again by the
+// other.
 func oneConnectionBreaks() error {
 	return withLiar(func(l *liar, a *attach.Attachment) error {
+		if err := impatient(a, 5*time.Second); err != nil {
+			return err
+		}
 		l.once.Store(true)
 		l.lie.Store(int32(brokenOff))
 		if err := checkFile(a.MountPoint()); err != nil {
@@ -176,7 +189,7 @@ func silentAtFirst() error {
 	defer l.stop()
 	l.once.Store(true)
 	l.lie.Store(int32(silence))
-	a, err := written(socket, 10*time.Minute)
+	a, err := written(socket)
 	if err != nil {
 		return err
 	}
@@ -195,7 +208,7 @@ func withLiar(check func(*liar, *attach.Attachment) error) error {
 		return err
 	}
 	defer l.stop()
-	a, err := written(socket, 2*time.Second)
+	a, err := written(socket)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 // Command guest is the whole user space of a small virtual machine that tests
 // attaching by the kernel's NBD client. It runs as process 1: it mounts what a
 // program expects, loads the modules, runs the tests, says how each went on
-// the console, and powers off. The test in attach/kerneltest boots it.
+// the second serial line, and powers off. The test in attach/kerneltest boots it.
 //
-// On the console, a line each:
+// The first serial line is the kernel's console, whose messages come between
+// the letters of others. On the second, a line each:
 //
+//	GUEST BEGIN
 //	GUEST PASS name
 //	GUEST FAIL name: why        (the rest of the message follows)
 //	GUEST HANG name: ...        (who waits where follows; it goes on)
@@ -17,8 +19,10 @@ import (
 	"os"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,37 +47,59 @@ func main() {
 		os.Exit(2)
 	}
 	defer powerOff()
-	if err := setUp(); err != nil {
-		fmt.Printf("GUEST FAIL set-up: %v\n", err)
+	err := setUp()
+	say("BEGIN")
+	if err != nil {
+		say("FAIL set-up: %v", err)
 		return
 	}
-	for _, c := range chosen() {
-		begin := time.Now()
-		stop := watch(c.name)
-		err := guarded(c.run)
-		if stop() {
-			err = errors.Join(err, errors.New("hung"))
-		}
-		if err == nil {
-			err = nothingHeld()
-		}
-		if err != nil {
-			fmt.Printf("GUEST FAIL %s: (%.1f s) %v\n", c.name, time.Since(begin).Seconds(), err)
-			continue
-		}
-		fmt.Printf("GUEST PASS %s (%.1f s)\n", c.name, time.Since(begin).Seconds())
+	one, beside := attaching, waiting
+	if _, err := os.Stat(backup); err == nil {
+		one, beside = product, nil
 	}
-	fmt.Println("GUEST END")
+	for _, c := range chosen(one) {
+		if c.try() {
+			nothingLeft(c.name)
+		}
+	}
+	for batch := range slices.Chunk(chosen(beside), len(waiting)) {
+		var all sync.WaitGroup
+		for _, c := range batch {
+			all.Go(func() { c.try() })
+		}
+		all.Wait()
+		nothingLeft("those that wait")
+	}
+	say("END")
 }
 
-// chosen returns the checks to run: those of the whole product if there is a
-// backup, else those of attaching. The kernel's command line may ask for those
-// that guest.only matches, and for all of them guest.repeat times.
-func chosen() []check {
-	checks := attaching
-	if _, err := os.Stat(backup); err == nil {
-		checks = product
+// try runs a check, says how it went, and reports whether it passed.
+func (c check) try() bool {
+	begin := time.Now()
+	stop := watch(c.name)
+	err := guarded(c.run)
+	if stop() {
+		err = errors.Join(err, errors.New("hung"))
 	}
+	took := time.Since(begin).Seconds()
+	if err != nil {
+		say("FAIL %s: (%.1f s) %v", c.name, took, err)
+		return false
+	}
+	say("PASS %s (%.1f s)", c.name, took)
+	return true
+}
+
+// nothingLeft says it where checks have passed and left something in the kernel.
+func nothingLeft(name string) {
+	if err := nothingHeld(); err != nil {
+		say("FAIL after %s: %v", name, err)
+	}
+}
+
+// chosen returns which of some checks to run. The kernel's command line may ask
+// for those that guest.only matches, and for all of them guest.repeat times.
+func chosen(checks []check) []check {
 	only, repeat := regexp.MustCompile(""), 1
 	line, _ := os.ReadFile("/proc/cmdline")
 	for _, word := range strings.Fields(string(line)) {
@@ -121,7 +147,7 @@ func setUp() error {
 			errs = append(errs, fmt.Errorf("mount %s: %w", m.dir, err))
 		}
 	}
-	errs = append(errs, loadModule("/nbd.ko", "nbds_max=4"), loopbackUp())
+	errs = append(errs, openReport(), loadModule("/nbd.ko", "nbds_max=4"), loopbackUp())
 	errs = append(errs, os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"))
 	return errors.Join(errs...)
 }
@@ -151,9 +177,4 @@ func loadModule(path, params string) error {
 		return fmt.Errorf("load %s: %w", path, err)
 	}
 	return nil
-}
-
-func powerOff() {
-	time.Sleep(100 * time.Millisecond) // the console's last line
-	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }

@@ -3,12 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync/atomic"
-	"time"
 
 	"github.com/pojntfx/go-nbd/pkg/protocol"
 
@@ -40,7 +37,7 @@ type liar struct {
 
 // startLiar serves d on a unix socket.
 func startLiar(d block.Device) (a *liar, socket string, err error) {
-	socket = fmt.Sprintf("/run/liar-%d-%d", os.Getpid(), time.Now().UnixNano())
+	socket = unique("/run/liar")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		return nil, "", err

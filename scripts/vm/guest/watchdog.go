@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,8 @@ import (
 // tooLong is when a check is taken to hang. None needs a tenth of it on a quiet
 // machine.
 var tooLong = 100 * time.Second
+
+var watching sync.Mutex // of whoWaits
 
 // watch says what everybody waits for when a check hangs, and ends the machine
 // when it goes on: one that is killed from outside tells nothing. stop ends the
@@ -26,13 +29,13 @@ func watch(name string) (stop func() (hung bool)) {
 		case <-done:
 			over <- false
 		case <-time.After(tooLong):
-			fmt.Printf("GUEST HANG %s: after %v\n", name, tooLong)
-			waiting()
+			say("HANG %s: after %v; who waits for what is on the console", name, tooLong)
+			whoWaits()
 			select {
 			case <-done:
 				over <- true
 			case <-time.After(tooLong / 2): // it may never end
-				fmt.Printf("GUEST FAIL %s: hung\n", name)
+				say("FAIL %s: hung", name)
 				powerOff()
 			}
 		}
@@ -40,9 +43,11 @@ func watch(name string) (stop func() (hung bool)) {
 	return func() bool { close(done); return <-over }
 }
 
-// waiting prints where the threads of every process wait in the kernel, and
+// whoWaits prints where the threads of every process wait in the kernel, and
 // where the goroutines of this one do and of its children.
-func waiting() {
+func whoWaits() {
+	watching.Lock()
+	defer watching.Unlock()
 	_ = unix.Mount("debugfs", "/sys/kernel/debug", "debugfs", 0, "")
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range processes {
