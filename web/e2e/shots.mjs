@@ -1,4 +1,5 @@
-// Pictures of every view in both themes and three widths, for looking at:
+// Pictures of every view in both themes and at 360, 1360 and 2560 pixels, for looking
+// at; SNAPVIEW_SHOT=dark|light|phone|wide takes only those:
 //   node web/e2e/shots.mjs LOGIN-URL FOLDER [database]
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -46,6 +47,42 @@ const views = {
     await page.getByRole('button', { name: 'Run', exact: true }).click();
     await page.locator('[data-done]').waitFor();
   },
+  'sql-chart': async () => {
+    await page.goto('about:blank');
+    await page.goto(`${base}/sql?db=${db}#` + new URLSearchParams({ q: "select d::date as day, r as region, round((500 + 300 * sin(extract(doy from d) / 20) + 80 * length(r))::numeric, 2) as revenue\nfrom generate_series('2026-01-01'::timestamp, '2026-06-30', '1 day') d, unnest(array['north', 'south', 'islands']) r", chart: '' }));
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.locator('[data-done]').waitFor();
+    await page.locator('.chart canvas').waitFor();
+  },
+  'sql-bars': async () => {
+    await page.goto('about:blank');
+    await page.goto(`${base}/sql?db=${db}#` + new URLSearchParams({ q: "select * from (values ('Berlin', 812, 640), ('Köln', 402, 420), ('München', 655, 700), ('Hamburg', 590, 333), ('Leipzig', 210, 260)) t(city, orders, returns)", chart: '' }));
+    await page.getByRole('button', { name: 'Run', exact: true }).click();
+    await page.locator('.chart canvas').waitFor();
+  },
+  'sql-saved': async () => {
+    const { items } = await (await page.request.get(origin + '/api/v1/queries')).json();
+    if (!items.length)
+      await page.request.post(origin + '/api/v1/queries', {
+        headers: { 'X-Snapview': '1' },
+        data: { items: [
+          { name: 'Orders by month', description: 'For the board: what came in, month by month.', tags: ['sales', 'monthly'], database: db, sql: "select date_trunc('month', placed_at) as month, count(*), sum(total)\nfrom shop.orders group by 1 order by 1;", chart: { on: true, kind: 'line' } },
+          { name: 'Customers without orders', tags: ['cleanup'], database: db, sql: 'select c.* from shop.customers c left join shop.orders o on o.customer_id = c.id where o.id is null;' },
+        ] },
+      });
+    await page.goto(`${base}/sql?show=saved`);
+    await page.getByRole('dialog').getByText('Customers without orders').waitFor();
+  },
+  'sql-history': async () => {
+    await page.goto(`${base}/sql?show=history`);
+    await page.getByRole('dialog').getByRole('listitem').first().waitFor();
+  },
+  'sql-save': async () => {
+    await page.goto('about:blank');
+    await page.goto(`${base}/sql?db=${db}#` + new URLSearchParams({ q: 'select count(*) from shop.orders' }));
+    await page.getByRole('button', { name: 'Save the query' }).click();
+    await page.getByRole('dialog').waitFor();
+  },
   'sql-error': async () => {
     await page.goto(`${base}/sql?db=${db}#` + new URLSearchParams({ q: 'select relname, reltupels\nfrom pg_class\nlimit 10;' }));
     await page.getByRole('button', { name: 'Run', exact: true }).click();
@@ -90,18 +127,28 @@ const views = {
   },
   end: () => page.goto(base + '/end'),
   sessions: () => page.goto(origin + '/?all'),
+  preflight: async () => {
+    await page.goto(origin + '/');
+    await page.getByRole('region', { name: 'Backups in the stores' }).getByRole('link').first().click();
+    await page.getByText(/checks and facts/).waitFor();
+  },
+  chain: async () => {
+    await page.goto(origin + '/?open=' + encodeURIComponent('/backups/incremental/friday'));
+    await page.getByRole('group', { name: 'Earlier backups' }).waitFor();
+  },
   closed: () => page.goto(`${origin}/s/closed-1`),
   unknown: () => page.goto(`${base}/nothing`),
 };
 for (const [name, show] of Object.entries(views)) {
   if (only && !name.match(only)) continue;
-  for (const [theme, width, height] of [['light', 1360, 860], ['dark', 1360, 860], ['light', 360, 740]]) {
+  for (const [theme, width, height, suffix] of [['light', 1360, 860, 'light'], ['dark', 1360, 860, 'dark'], ['light', 360, 740, 'phone'], ['light', 2560, 1300, 'wide']]) {
+    if (process.env.SNAPVIEW_SHOT && process.env.SNAPVIEW_SHOT !== suffix) continue;
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme: theme });
     try {
       await show();
       await page.waitForTimeout(700);
-      await page.screenshot({ path: join(out, `${name}-${width === 360 ? 'phone' : theme}.png`) });
+      await page.screenshot({ path: join(out, `${name}-${suffix}.png`) });
     } catch (error) {
       console.log(name, theme, width, String(error).split('\n')[0]);
     }

@@ -70,7 +70,7 @@ func (c *Catalogue) items() []web.CatalogueEntry {
 		items = append(items, e)
 	}
 	for i, reference := range []string{ScatteredSnapshot, ScatteredParent} {
-		at := time.Date(2026, 11, 20-i, 22, 10, 0, 0, time.UTC)
+		at := time.Date(2026, 11, 13-i, 22, 10, 0, 0, time.UTC)
 		e := web.CatalogueEntry{
 			Reference: reference, Store: "/backups", Kind: "data folder", Label: path.Base(reference), Time: &at, Bytes: int64(40+800*i) << 20,
 			Type: "incremental", Major: 17, SystemIdentifier: "7710508723054577777", Timeline: 1, StartLSN: fmt.Sprintf("7/%X000028", 9-i),
@@ -146,7 +146,7 @@ func (c *Catalogue) checkChain(e web.CatalogueEntry, chain []string) error {
 		}
 	}
 	if e.Reference == ScatteredSnapshot && !slices.Contains(chain, ScatteredParent) {
-		return fmt.Errorf("%w: %s builds on the backup of 2026-11-19 22:10:00 UTC, which does not lie beside it: name it with --chain", web.ErrConflict, e.Reference)
+		return fmt.Errorf("%w: %s builds on the backup of 2026-11-12 22:10:00 UTC, which does not lie beside it: name it with --chain", web.ErrConflict, e.Reference)
 	}
 	return nil
 }

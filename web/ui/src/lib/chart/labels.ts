@@ -31,3 +31,14 @@ export function label(drawing: Drawing, i: number): string {
   if (x === undefined) return '';
   return drawing.scale === 'time' ? moment(x, drawing.x) : exact(x);
 }
+
+/** Labels of a time axis, `step` seconds apart: the day where a day begins, else the time of day. */
+export function timeLabels(at: number[], step: number): string[] {
+  return at.map((seconds, i) => {
+    const [day, clock] = new Date(seconds * 1000).toISOString().replace(/^\+0*/, '').split('T') as [string, string];
+    if (step >= 300 * 86_400) return day.replace(/-\d\d-\d\d$/, '');
+    if (step >= 27 * 86_400) return day.replace(/-\d\d$/, '');
+    const before = i > 0 && new Date(at[i - 1]! * 1000).toISOString().includes(day + 'T');
+    return step >= 86_400 || (!before && seconds % 86_400 === 0) ? day : clock.slice(0, step % 60 === 0 ? 5 : 8);
+  });
+}
