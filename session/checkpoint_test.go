@@ -20,15 +20,15 @@ import (
 	"github.com/snapview/snapview/snapshot/snapshottest"
 )
 
-// attached mounts a disk.
-func attached(t *testing.T, overlay *cow.Overlay) *attach.Attachment {
+// attached mounts a disk; record, if any, is attach.Config.Record.
+func attached(t *testing.T, overlay *cow.Overlay, record func(attach.Resource) error) *attach.Attachment {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "svj")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	at, err := attach.Attach(t.Context(), attach.Config{Dir: filepath.Join(dir, "disk"), Device: overlay, Method: attach.FUSE})
+	at, err := attach.Attach(t.Context(), attach.Config{Dir: filepath.Join(dir, "disk"), Device: overlay, Method: attach.FUSE, Record: record})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func disturb(t *testing.T, mount string) {
 func TestFilesOfACheckpointAreThoseOfTheMount(t *testing.T) {
 	snapshottest.Need(t, os.Geteuid() == 0, "root")
 	overlay := disk(t, filepath.Join(snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst"), "fp"))
-	at := attached(t, overlay)
+	at := attached(t, overlay, nil)
 	disturb(t, at.MountPoint())
 	if err := at.Sync(); err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func blocksOf(f growth.File) (blocks []int64) {
 func TestSealedFileSystemIsClean(t *testing.T) {
 	snapshottest.Need(t, os.Geteuid() == 0, "root")
 	overlay, store, base := layered(t, filepath.Join(snapshottest.Unpack(t, "pg15/pg15-plain.tar.zst"), "fp"))
-	at := attached(t, overlay)
+	at := attached(t, overlay, nil)
 	disturb(t, at.MountPoint())
 	dir := t.TempDir()
 	var sealed cow.LayerID
@@ -189,14 +189,14 @@ func TestSealedFileSystemIsClean(t *testing.T) {
 		}
 	}
 	// So does a fork, while its parent is mounted.
-	complaints := kernelLog(t)
+	log := newKernelLog(t)
 	top, err := store.NewTop(sealed, base, cow.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { top.Close() })
-	fork := attached(t, top)
-	if said := complaints(fork.DeviceName()); said != "" {
+	fork := attached(t, top, log.record)
+	if said := log.complaints(fork.DeviceName()); said != "" {
 		t.Errorf("mounting a fork the kernel says %q", said)
 	}
 	if err := fork.Detach(t.Context()); err != nil {
@@ -215,13 +215,16 @@ func TestSealedFileSystemIsClean(t *testing.T) {
 // mountLog mounts an image for writing and returns what the kernel complains.
 func mountLog(t *testing.T, image string) string {
 	t.Helper()
-	complaints := kernelLog(t)
+	log := newKernelLog(t)
 	out, err := exec.Command(snapshottest.Tool(t, "losetup"), "--find", "--show", image).Output()
 	if err != nil {
 		t.Fatalf("losetup: %v", err)
 	}
 	device := strings.TrimSpace(string(out))
 	defer exec.Command("losetup", "--detach", device).Run() //nolint:errcheck // it is a test's
+	if err := log.begin(); err != nil {
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	if err := unix.Mount(device, dir, "ext4", 0, ""); err != nil {
 		t.Fatalf("mounting %s: %v", image, err)
@@ -229,5 +232,5 @@ func mountLog(t *testing.T, image string) string {
 	if err := unix.Unmount(dir, 0); err != nil {
 		t.Fatal(err)
 	}
-	return complaints(filepath.Base(device))
+	return log.complaints(filepath.Base(device))
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -74,33 +73,63 @@ func fsck(t *testing.T, overlay *cow.Overlay) {
 	}
 }
 
-// kernelLog follows the kernel's log from now on. The returned function gives
-// what ext4 has written since about a device, but for the lines of mounting and
-// unmounting.
-func kernelLog(t *testing.T) (complaints func(device string) string) {
+// kernelLog follows what the kernel says. Device names are handed from one user
+// to the next, and the one before may have been told of errors, so it follows
+// from when a device is its user's.
+type kernelLog struct{ fd int }
+
+func newKernelLog(t *testing.T) kernelLog {
 	t.Helper()
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	snapshottest.Need(t, err == nil, "the kernel's log (/dev/kmsg)")
 	t.Cleanup(func() { unix.Close(fd) })
-	if _, err := unix.Seek(fd, 0, unix.SEEK_END); err != nil {
+	l := kernelLog{fd}
+	if err := l.begin(); err != nil {
 		t.Fatal(err)
 	}
-	return func(device string) string {
-		var found []string
-		line := make([]byte, 8<<10)
-		for {
-			// One read is one line; EPIPE says that the oldest were dropped.
-			n, err := unix.Read(fd, line)
-			switch {
-			case errors.Is(err, unix.EPIPE):
-				continue
-			case err != nil:
-				return strings.Join(found, "")
-			}
-			text := string(line[:n])
-			if strings.Contains(text, "EXT4-fs") && strings.Contains(text, "("+device+")") && !strings.Contains(text, "mounted filesystem") && !strings.Contains(text, "unmounting filesystem") {
-				found = append(found, text)
-			}
+	return l
+}
+
+// begin forgets what was said until now.
+func (l kernelLog) begin() error {
+	_, err := unix.Seek(l.fd, 0, unix.SEEK_END)
+	return err
+}
+
+// record is attach.Config.Record: it begins when the loop device is had.
+func (l kernelLog) record(r attach.Resource) error {
+	if r.Kind == attach.KindLoop && r.State == attach.Held {
+		return l.begin()
+	}
+	return nil
+}
+
+// complaints returns what ext4 has said about a device, but for the lines of
+// mounting and unmounting. When somebody else mounts the device afterwards, the
+// rest is of that.
+func (l kernelLog) complaints(device string) string {
+	var found []string
+	unmounted := false
+	line := make([]byte, 8<<10)
+	for {
+		// One read is one line; EPIPE says that the oldest were dropped.
+		n, err := unix.Read(l.fd, line)
+		if errors.Is(err, unix.EPIPE) {
+			continue
+		}
+		if err != nil {
+			return strings.Join(found, "")
+		}
+		text := string(line[:n])
+		switch {
+		case !strings.Contains(text, "EXT4-fs") || !strings.Contains(text, "("+device+")"):
+		case strings.Contains(text, "unmounting filesystem"):
+			unmounted = true
+		case strings.Contains(text, "mounted filesystem") && unmounted:
+			return strings.Join(found, "")
+		case strings.Contains(text, "mounted filesystem"):
+		default:
+			found = append(found, text)
 		}
 	}
 }
@@ -148,20 +177,11 @@ func TestMountIsTheBackup(t *testing.T) {
 	} {
 		t.Run(backup.name, func(t *testing.T) {
 			snapshottest.Untouched(t, filepath.Dir(backup.ref))
-			complaints := kernelLog(t)
+			log := newKernelLog(t)
 			overlay := disk(t, backup.ref)
 			fsck(t, overlay)
 
-			dir, err := os.MkdirTemp("", "svj")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { os.RemoveAll(dir) })
-			at, err := attach.Attach(t.Context(), attach.Config{Dir: filepath.Join(dir, "disk"), Device: overlay, Method: attach.FUSE})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { at.Detach(context.Background()) })
+			at := attached(t, overlay, log.record)
 
 			// The links to tablespaces are the image's own.
 			data := filepath.Join(at.MountPoint(), "data")
@@ -183,10 +203,10 @@ func TestMountIsTheBackup(t *testing.T) {
 			if err := at.Detach(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			fsck(t, overlay)
-			if found := complaints(at.DeviceName()); found != "" {
+			if found := log.complaints(at.DeviceName()); found != "" {
 				t.Errorf("the kernel complained:\n%s", found)
 			}
+			fsck(t, overlay)
 		})
 	}
 }
