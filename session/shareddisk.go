@@ -38,7 +38,7 @@ func newDisk(snap *snapshot.Snapshot, opts ext4.Options) (*sharedDisk, error) {
 		return nil, err
 	}
 	d := &sharedDisk{snapshot: snap, users: 1}
-	d.base = &watchedBase{Image: image, notify: d.notice}
+	d.base = newWatchedBase(image, d.notice)
 	return d, nil
 }
 
