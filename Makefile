@@ -24,9 +24,9 @@ test: ## install what the tests need and run every test
 	@scripts/deps.sh test
 	@scripts/test.sh
 
-test-vm: ## test the kernel's NBD client, in virtual machines (a few minutes)
+test-vm: ## of the tests, those of the kernel's NBD client only, in virtual machines
 	@scripts/deps.sh test
-	SNAPVIEW_VM=1 $(GO) test -count=1 -timeout 18m -v ./attach/kerneltest
+	SNAPVIEW_VM=1 $(GO) test -count=1 -timeout 15m -v ./attach/kerneltest
 
 lint: ## gofmt, vet, staticcheck, shellcheck
 	@scripts/lint.sh

@@ -15,7 +15,7 @@ test=(
 	fdisk lvm2 xfsprogs                                # disk images with partitions, XFS
 	fuse3 qemu-utils libnbd-bin python3-libnbd         # NBD and image clients
 	nbdkit nbd-client fio                              #
-	qemu-system-x86 seabios busybox-static             # the kernel's NBD client
+	qemu-system-x86 seabios                            # the kernel's NBD client
 	pgbackrest                                         # repositories to open
 	restic borgbackup python3-pyfuse3                  # backups that are mounted
 	docker.io mmdebstrap                               # PostgreSQL in Docker

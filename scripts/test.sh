@@ -47,7 +47,13 @@ scripts/lint.sh
 scripts/s3server.sh >"$work/s3server" 2>&1 &
 s3server=$!
 
+kernel=
 if [ "$(id -u)" = 0 ]; then
+	# For attach/kerneltest. If this fails, the test tries again, and judges.
+	export SNAPVIEW_VM=1
+	scripts/vm/kernel.sh >"$work/kernel" 2>&1 &
+	kernel=$!
+
 	stage 'PostgreSQL 17 in Docker'
 	# An engine of the tests' own: no image can be expected in another.
 	DOCKER_HOST=$(scripts/dockerd.sh start | sed -n 's/^DOCKER_HOST=//p')
@@ -55,11 +61,12 @@ if [ "$(id -u)" = 0 ]; then
 	dockerd=1
 	scripts/pg-image.sh 17
 else
-	echo 'test.sh: without root, the tests that mount and those with Docker are skipped' >&2
+	echo 'test.sh: without root, the tests that mount, and those with Docker and virtual machines, are skipped' >&2
 fi
 
 stage 'an S3 server'
 wait "$s3server" || { cat "$work/s3server" >&2; exit 1; }
+[ -z "$kernel" ] || wait "$kernel" || cat "$work/kernel" >&2
 
 stage 'Go'
 "$GO" run "$gotestsum" --format pkgname --rerun-fails=1 --rerun-fails-max-failures=6 \
