@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,6 +70,38 @@ func TestObjects(t *testing.T) {
 	}
 	e.call("GET", shop+"/objects?kind=nonsense", nil, 400, nil)
 	e.call("GET", shop+"/objects/function/1", nil, 404, nil)
+}
+
+func TestSearch_FindsEveryKindByItsName(t *testing.T) {
+	e := newEnv(t)
+	search := func(q string) (lines []string) {
+		var out struct {
+			Items []struct{ Kind, Schema, Relation, Name string }
+		}
+		e.call("GET", shop+"/search?q="+url.QueryEscape(q), nil, 200, &out)
+		for _, f := range out.Items {
+			lines = append(lines, strings.Trim(f.Kind+" "+f.Schema+"."+f.Relation+"."+f.Name, " "))
+		}
+		return lines
+	}
+	for q, want := range map[string]string{
+		"ORDERS": "table shop..orders", "shop.order": "table shop..orders", "orders_plac": "index shop.orders.orders_placed", "order_state": "type shop..order_state",
+		"vat": "function shop..vat", "shop": "schema shop..shop", "plpgsql": "extension pg_catalog..plpgsql", "snapview_": "role ..snapview_reader",
+		"customer_id": "column shop.orders.customer_id", "invoice": "sequence shop..invoice_number", "events_2026_01": "partition shop..events_2026_01",
+		"sales_by": "materialized-view shop..sales_by_city", "<script>": "table weird \"names\" & co..<script>alert('t')</script>", "שם": "column weird \"names\" & co.<script>alert('t')</script>.שם",
+	} {
+		if got := search(q); !slices.Contains(got, want) {
+			t.Errorf("%s: %q is not among %q", q, want, got)
+		}
+	}
+	if got := search("order"); got[0] != "table shop..orders" && got[0] != "table shop..order_lines" {
+		t.Errorf("order: %q comes first", got[0])
+	}
+	if got := search("pg_class"); len(got) != 0 {
+		t.Errorf("the system's own are found: %q", got)
+	}
+	e.refused("GET", shop+"/search?q=+", nil, 400, "bad-request")
+	e.refused("GET", shop+"/search?q=x&limit=1000", nil, 400, "bad-request")
 }
 
 func TestFacets(t *testing.T) {

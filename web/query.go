@@ -143,7 +143,7 @@ func (s *Server) runQuery(c echo.Context) error {
 	}
 	end.Rows = run.rows.Load()
 	end.Millis = millis(time.Since(run.started))
-	end.BackupBytesRead = max(session.Info().Stats.BackupBytesRead-before.Stats.BackupBytesRead, 0)
+	end.BackupBytesRead = readSince(session, before.Stats.BackupBytesRead)
 	if err := frames.frame(map[string]any{"end": end}); err != nil {
 		s.log.Debug("the client of a query is gone", "session", before.ID, "error", err)
 	}

@@ -26,6 +26,8 @@ var (
 	sqlForeignKeys string
 	//go:embed sql/partitions.sql
 	sqlPartitions string
+	//go:embed sql/sequence.sql
+	sqlSequence string
 	//go:embed sql/triggers.sql
 	sqlTriggers string
 )
@@ -40,6 +42,8 @@ type relation struct {
 	Comment        string            `json:"comment,omitempty"`
 	Tablespace     string            `json:"tablespace,omitempty"`
 	Parent         uint32            `json:"parent,omitempty"`
+	ParentSchema   string            `json:"parentSchema,omitempty"`
+	ParentName     string            `json:"parentName,omitempty"`
 	PartitionKey   string            `json:"partitionKey,omitempty"`
 	PartitionBound string            `json:"partitionBound,omitempty"`
 	RowSecurity    bool              `json:"rowSecurity,omitempty"`
@@ -200,7 +204,7 @@ func loadRelation(ctx context.Context, db querier, oid uint32) (*relation, error
 	r := &relation{}
 	err := db.QueryRow(ctx, sqlRelation, oid).Scan(&r.OID, &r.Schema, &r.Name, &r.Kind, &r.Owner, &r.Comment, &r.Tablespace,
 		&r.Parent, &r.PartitionKey, &r.PartitionBound, &r.RowSecurity, &r.Unlogged, &r.EstimatedRows,
-		&r.Sizes.Table, &r.Sizes.Indexes, &r.Sizes.Toast, &r.Definition, &r.relkind, &r.hasSubclass)
+		&r.Sizes.Table, &r.Sizes.Indexes, &r.Sizes.Toast, &r.Definition, &r.relkind, &r.hasSubclass, &r.ParentSchema, &r.ParentName)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, relationNotFound()
 	}
@@ -240,6 +244,9 @@ func (r *relation) loadDetails(ctx context.Context, db querier) (err error) {
 	}
 	if r.Triggers, err = collect[trigger](ctx, db, sqlTriggers, r.OID); err != nil {
 		return err
+	}
+	if r.relkind == "S" {
+		return db.QueryRow(ctx, sqlSequence, r.OID).Scan(&r.DDL)
 	}
 	r.DDL = r.ddl()
 	return nil

@@ -208,12 +208,13 @@ func (s *Server) listRows(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page := newRowPage(q, layout)
+	page, before := newRowPage(q, layout), session.Info().Stats.BackupBytesRead
 	if len(q.rel.Columns) > 0 {
 		if err := s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) { return page.add(values), nil }); err != nil {
 			return err
 		}
 	}
+	page.read = readSince(session, before)
 	body, err := page.finish(started)
 	if err != nil {
 		return err
@@ -229,6 +230,7 @@ type rowPage struct {
 	keys   []*string
 	terms  [][]byte // of the last row
 	more   bool
+	read   int64 // from the backup, meanwhile
 }
 
 func newRowPage(q *rowQuery, layout rowLayout) *rowPage {
@@ -302,8 +304,9 @@ func (p *rowPage) finish(started time.Time) ([]byte, error) {
 		Next          string          `json:"next,omitempty"`
 		EstimatedRows int64           `json:"estimatedRows"`
 		Millis        float64         `json:"ms"`
+		Read          int64           `json:"backupBytesRead,omitempty"`
 		SQL           string          `json:"sql"`
-	}{Columns: p.q.rel.Columns, Rows: append(append([]byte{'['}, p.rows...), ']'), Keys: p.keys, Paging: p.q.rel.Paging, EstimatedRows: p.q.rel.EstimatedRows}
+	}{Read: p.read, Columns: p.q.rel.Columns, Rows: append(append([]byte{'['}, p.rows...), ']'), Keys: p.keys, Paging: p.q.rel.Paging, EstimatedRows: p.q.rel.EstimatedRows}
 	var err error
 	if out.SQL, err = p.q.plainSQL(); err != nil {
 		return nil, err
@@ -353,6 +356,7 @@ func (s *Server) countRows(c echo.Context) error {
 		return err
 	}
 	var n int64
+	before := session.Info().Stats.BackupBytesRead
 	err = s.through(c, session, "SELECT count(*) FROM "+q.rel.from()+whereClause(where), func(_ *gate, values [][]byte) (bool, error) {
 		var err error
 		n, err = strconv.ParseInt(string(values[0]), 10, 64)
@@ -361,5 +365,11 @@ func (s *Server) countRows(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string]any{"rows": n, "ms": millis(time.Since(started))})
+	return c.JSON(http.StatusOK, map[string]any{"rows": n, "ms": millis(time.Since(started)), "backupBytesRead": readSince(session, before)})
+}
+
+// readSince returns how many bytes were read from the backup since it was
+// before, by whatever ran in the session.
+func readSince(session Session, before int64) int64 {
+	return max(session.Info().Stats.BackupBytesRead-before, 0)
 }

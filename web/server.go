@@ -319,6 +319,7 @@ func (s *Server) routes(g *echo.Group) {
 	db.GET("/schemas", s.listSchemas)
 	db.GET("/relations", s.listRelations)
 	db.GET("/completion", s.getCompletion)
+	db.GET("/search", s.searchDatabase)
 	db.GET("/schemas/:schema/relations/:name", s.getRelationByName)
 	db.GET("/relations/:oid", s.getRelation)
 	db.GET("/relations/:oid/count", s.countRows)

@@ -3,7 +3,7 @@ import { href, parse, type Route } from './route';
 
 const routes: Route[] = [
   { view: 'sessions' },
-  { view: 'sessions', q: '15 full', open: '/backups/a&b#main/2026?=' },
+  { view: 'sessions', q: '15 full', open: '/backups/a&b#main/2026?=', sort: 'largest' },
   { view: 'home', session: 'a1' },
   { view: 'database', session: 'a1', db: 'shop', schema: 'public', q: 'ord' },
   { view: 'database', session: 'a1', db: 'shop', kind: 'function', q: 'vat', system: true, oid: 4_294_967_295 },
@@ -21,6 +21,7 @@ const routes: Route[] = [
       { column: 2, op: 'notnull', value: '' },
     ],
     orders: [{ column: 1, desc: true }],
+    columns: [1, 2, 3, 7, 1600],
     row: 'k=1/2',
   },
   { view: 'sql', session: 'a1', db: 'shop', q: "select '#?&'\nfrom t" },

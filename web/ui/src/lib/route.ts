@@ -29,11 +29,14 @@ export const databaseKinds = [...objectKinds, 'large-object'] as const;
 export const layerAsks = ['checkpoint', 'fork', 'export', 'merge', 'discard'] as const;
 export type LayerAsk = (typeof layerAsks)[number];
 
+/** How backups are sorted; without one, the newest first. */
+export const backupSorts = ['oldest', 'largest', 'name'] as const;
+
 /** What the SQL editor has lists of. */
 export const sqlLists = ['saved', 'history'] as const;
 
 export type Route =
-  | { view: 'sessions'; q?: string; open?: string }
+  | { view: 'sessions'; q?: string; open?: string; sort?: (typeof backupSorts)[number] }
   | { view: 'home'; session: string }
   | {
       view: 'database';
@@ -58,6 +61,8 @@ export type Route =
       tab: TableTab;
       filters: Filter[];
       orders: Order[];
+      /** Numbers of the columns that are shown; without them, all. */
+      columns?: number[];
       row?: string;
     }
   | {
@@ -90,7 +95,7 @@ export function sessionOf(route: Route): string | undefined {
 export function parse(path: string, search = '', hash = ''): Route {
   const parts = path.split('/').filter(Boolean).map(decode);
   const query = new URLSearchParams(search);
-  if (parts.length === 0) return clean({ view: 'sessions', q: query.get('q') || undefined, open: query.get('open') || undefined });
+  if (parts.length === 0) return clean({ view: 'sessions', q: query.get('q') || undefined, open: query.get('open') || undefined, sort: backupSorts.find((sort) => sort === query.get('sort')) });
   const [s, session, view, db, t, schema, table] = parts;
   if (s !== 's' || !session) return { view: 'unknown', path };
   switch (view) {
@@ -120,6 +125,7 @@ export function parse(path: string, search = '', hash = ''): Route {
         tab: tableTabs.find((tab) => tab === query.get('tab')) ?? 'rows',
         filters: query.getAll('f').map(parseFilter).filter((f) => f !== undefined),
         orders: query.getAll('o').map(parseOrder).filter((o) => o !== undefined),
+        columns: parseNumbers(query.get('c')),
         row: query.get('row') ?? undefined,
       });
     case 'sql':
@@ -151,6 +157,7 @@ export function href(route: Route): string {
     case 'sessions':
       put('q', route.q);
       put('open', route.open);
+      put('sort', route.sort);
       break;
     case 'unknown':
       return route.path;
@@ -171,6 +178,7 @@ export function href(route: Route): string {
       if (route.tab !== 'rows') put('tab', route.tab);
       route.filters.forEach((f) => put('f', formatFilter(f)));
       route.orders.forEach((o) => put('o', formatOrder(o)));
+      if (route.columns) put('c', formatNumbers(route.columns));
       put('row', route.row);
       break;
     case 'sql':
@@ -258,6 +266,26 @@ export function parseOrder(text: string): Order | undefined {
 
 export function formatOrder(o: Order): string {
   return `${o.column}.${o.desc ? 'desc' : 'asc'}`;
+}
+
+// Numbers of columns, in ranges: 1-3.7
+function parseNumbers(text: string | null): number[] | undefined {
+  const out: number[] = [];
+  for (const part of (text ?? '').split('.')) {
+    const match = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part);
+    if (match) for (let n = Number(match[1]); n <= Number(match[2] ?? match[1]) && out.length < 2000; n++) out.push(n);
+  }
+  return out.length ? [...new Set(out)].sort((a, b) => a - b) : undefined;
+}
+
+function formatNumbers(list: number[]): string {
+  const out: string[] = [];
+  for (let i = 0; i < list.length; i++) {
+    const from = list[i]!;
+    while (list[i + 1] === list[i]! + 1) i++;
+    out.push(list[i] === from ? String(from) : `${from}-${list[i]}`);
+  }
+  return out.join('.');
 }
 
 function parseOID(text: string | null): number | undefined {

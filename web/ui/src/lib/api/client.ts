@@ -11,6 +11,7 @@ export type Catalogue = Schemas['Catalogue'];
 export type CatalogueEntry = Schemas['CatalogueEntry'];
 export type Database = Schemas['Database'];
 export type SchemaInfo = Schemas['Schema'];
+export type Finding = components['schemas']['Finding'];
 export type RelationSummary = Schemas['RelationSummary'];
 export type RelationKind = Schemas['RelationKind'];
 export type Relation = Schemas['Relation'];

@@ -640,6 +640,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/databases/{db}/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        /** Everything of a database whose name holds a text. */
+        get: operations["searchDatabase"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/databases/{db}/completion": {
         parameters: {
             query?: never;
@@ -1099,6 +1121,24 @@ export interface components {
         };
         /** @enum {string} */
         ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "not-owner" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
+        /**
+         * Format: int64
+         * @description Read from the backup meanwhile by this and whatever ran beside it.
+         */
+        BytesRead: number;
+        Finding: {
+            /** @enum {string} */
+            kind: "table" | "partition" | "partitioned-table" | "view" | "materialized-view" | "foreign-table" | "sequence" | "index" | "column" | "schema" | "function" | "type" | "extension" | "role";
+            /**
+             * Format: int64
+             * @description Of an index or a column: of its relation.
+             */
+            oid: number;
+            schema?: string;
+            /** @description That an index or a column belongs to. */
+            relation?: string;
+            name: string;
+        };
         Health: {
             /** @constant */
             status: "ok";
@@ -1684,6 +1724,9 @@ export interface components {
             tablespace?: string;
             /** Format: int64 */
             parent?: number;
+            /** @description Of the relation that it is a partition or a child of. */
+            parentSchema?: string;
+            parentName?: string;
             partitionKey?: string;
             partitionBound?: string;
             rowSecurity?: boolean;
@@ -1747,6 +1790,7 @@ export interface components {
             /** Format: int64 */
             estimatedRows?: number;
             ms: number;
+            backupBytesRead?: components["schemas"]["BytesRead"];
             /** @description A statement for the editor that shows the same rows. */
             sql: string;
         };
@@ -1805,11 +1849,7 @@ export interface components {
             truncated: boolean;
             /** @description PostgreSQL's command tag, when the statement ran to its end. */
             tag?: string;
-            /**
-             * Format: int64
-             * @description Read from the backup meanwhile by this and whatever ran beside it.
-             */
-            backupBytesRead?: number;
+            backupBytesRead?: components["schemas"]["BytesRead"];
             error?: components["schemas"]["QueryError"];
         };
         QueryError: {
@@ -3145,6 +3185,39 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    searchDatabase: {
+        parameters: {
+            query: {
+                /** @description What is looked for, whatever the case; `schema.name` is looked for too. */
+                q: string;
+                /** @description How many of each kind of object: relations and indexes, schemas, functions, types, extensions, roles, columns. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found, relations first; names that begin with the text come before others. None of the system's own. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Finding"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getCompletion: {
         parameters: {
             query?: {
@@ -3265,6 +3338,7 @@ export interface operations {
                     "application/json": {
                         /** Format: int64 */
                         rows: number;
+                        backupBytesRead?: components["schemas"]["BytesRead"];
                         ms: number;
                     };
                 };
