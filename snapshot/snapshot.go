@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -62,7 +63,8 @@ type Options struct {
 	ReadAhead ReadAhead
 
 	// MaxOpenFiles bounds the file descriptors a source keeps open;
-	// 0 means DefaultMaxOpenFiles.
+	// 0 means DefaultMaxOpenFiles, or less where the process may not have
+	// many times as many.
 	MaxOpenFiles int
 
 	// CacheDir is where indexes of compressed files are kept, and what was
@@ -93,7 +95,7 @@ const (
 
 // Defaults of Options.
 const (
-	DefaultMaxOpenFiles = 256
+	DefaultMaxOpenFiles = 1024 // a chain of eight has eight files for each that is read
 	DefaultCacheLimit   = 20 << 30
 )
 
@@ -214,7 +216,7 @@ func (s *Snapshot) Parts() []*Snapshot { return slices.Clone(s.parts) }
 func (s *Snapshot) Err() error {
 	for _, c := range s.Checks {
 		if c.Outcome == Refuse {
-			return c.err()
+			return fmt.Errorf("%s: %w", s.Ref, c.err())
 		}
 	}
 	return nil

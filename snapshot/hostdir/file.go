@@ -108,9 +108,9 @@ func (f *File) unchanged(fd int) error {
 
 func (f *File) release(h *handle) {
 	p := f.root.pool
-	p.drop(h)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.put(h)
 	p.leave()
 }
 
@@ -118,6 +118,11 @@ func (f *File) release(h *handle) {
 func (p *Pool) drop(h *handle) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.put(h)
+}
+
+// put gives back a handle; p.mu is held.
+func (p *Pool) put(h *handle) {
 	h.refs--
 	if h.refs == 0 && h.evicted {
 		_ = unix.Close(h.fd)

@@ -49,11 +49,21 @@ type handle struct {
 	evicted bool
 }
 
+// defaultSize is snapshot.DefaultMaxOpenFiles, or an eighth of what the process
+// may have open if that is less: there are more sessions than one, and servers.
+func defaultSize() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 64
+	}
+	return int(min(snapshot.DefaultMaxOpenFiles, max(limit.Cur/8, 16)))
+}
+
 // NewPool returns a pool of at most size open files, 0 for the default. Bytes
 // read are added to counter.
 func NewPool(size int, counter *snapshot.Counter) *Pool {
 	if size <= 0 {
-		size = snapshot.DefaultMaxOpenFiles
+		size = defaultSize()
 	}
 	p := &Pool{counter: counter, prefetch: make(chan struct{}, 16)}
 	p.idle = sync.NewCond(&p.mu)
