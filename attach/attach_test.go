@@ -396,9 +396,10 @@ func TestAttach_FioVerify(t *testing.T) {
 	needsTool(t, "fio")
 	disk := newDisk(t, 128<<20)
 	a := mounted(t, disk, nil)
-	cmd := exec.Command("fio", "--name=v", "--directory="+a.MountPoint(), "--rw=randwrite", "--bsrange=512-64k",
-		"--bs_unaligned", "--size=24m", "--numjobs=2", "--ioengine=psync", "--fallocate=none", "--verify=crc32c",
-		"--do_verify=1", "--verify_fatal=1", "--verify_state_save=0", "--randseed=7")
+	cmd := exec.Command("fio", "--name=global", "--directory="+a.MountPoint(), "--rw=randwrite", "--size=24m", "--numjobs=2",
+		"--fallocate=none", "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--verify_state_save=0", "--randseed=7",
+		"--name=cached", "--ioengine=psync", "--bsrange=512-64k", "--bs_unaligned",
+		"--name=direct", "--stonewall", "--ioengine=libaio", "--iodepth=16", "--direct=1", "--bsrange=4k-256k", "--blockalign=4k", "--bs_unaligned=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("fio: %v\n%s", err, out)
 	}
