@@ -58,6 +58,8 @@ export class Run {
       const problem = toProblem(cause);
       this.error = this.#abort.signal.aborted
         ? { code: 'cancelled', message: 'Cancelled' }
+        : cause instanceof TypeError // what fetch throws when nothing answers, or no more
+          ? { code: 'connection-lost', message: `Interrupted: the server stopped answering${this.rows.length ? '; the rows shown may not be all' : ''}.` }
         : { code: problem.code, message: problem.detail ?? problem.title, hint: problem.hint, sqlstate: problem.sqlstate, position: problem.position };
     } finally {
       clearInterval(timer);
