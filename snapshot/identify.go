@@ -57,7 +57,8 @@ type reader struct {
 	s        *Snapshot
 	control  *Control
 	label    *Label
-	manifest *Manifest // nil: none; Files is 0 if only its end was read
+	manifest *Manifest       // nil: none; Files is 0 if only its end was read
+	lost     map[uint32]bool // tablespaces that the manifest has files of and the tree has not
 	segments map[string]int64
 	extraWAL map[string]WALFile
 	draft    *Draft
@@ -79,7 +80,7 @@ func Identify(ctx context.Context, d Draft, opts Options) (*Snapshot, error) {
 	for _, p := range d.Parts {
 		s.closers = append(s.closers, p)
 	}
-	r := &reader{ctx: ctx, opts: opts, s: s, extraWAL: d.WAL, draft: &d}
+	r := &reader{lost: map[uint32]bool{}, ctx: ctx, opts: opts, s: s, extraWAL: d.WAL, draft: &d}
 	if err := r.identify(d.Tablespaces); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", d.Ref, err), s.Close())
 	}

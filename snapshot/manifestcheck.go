@@ -100,6 +100,9 @@ func (r *reader) inMissingTablespace(name string) bool {
 		return false
 	}
 	_, err := r.s.Tree.Stat(path.Join("data", parts[0], parts[1]))
+	if oid, ok := TablespaceOID(path.Join(parts[:2]...)); ok && err != nil {
+		r.lost[oid] = true
+	}
 	return err != nil
 }
 

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strconv"
@@ -209,6 +210,9 @@ func (r *reader) checkTablespaces() {
 				wanted[uint32(oid)] = target
 			}
 		}
+	}
+	for oid := range r.lost { // a copy that left out links has no other trace of it
+		wanted[oid] = cmp.Or(wanted[oid], "which backup_manifest names")
 	}
 	for oid, dir := range wanted {
 		if !have[oid] {

@@ -117,10 +117,14 @@ func (o *opener) open() (*snapshot.Snapshot, error) {
 	}
 	host := objects.HostDir(o.place.Store)
 	if host == "" {
-		return nil, errors.Join(snapshot.Errorf(snapshot.ErrUnsupported, "%s: a data directory, file by file, in a store that is far away", o.ref()), o.place.Store.Close())
+		far := directory.Place{Store: o.place.Store, Name: p.Name, Tablespaces: o.tablespaces(o.backup.dir, path.Join), Counter: p.Counter, Amend: o.amend}
+		return directory.OpenObjects(o.ctx, o.ref(), far, o.opts)
 	}
 	opts := o.opts
-	opts.Tablespaces = o.tablespaces(filepath.Join(host, o.backup.dir))
+	opts.Tablespaces = o.tablespaces(filepath.Join(host, o.backup.dir), filepath.Join)
+	for oid, dir := range o.opts.Tablespaces { // comes first
+		opts.Tablespaces[oid] = dir
+	}
 	owned := false
 	s, err := directory.OpenAmended(o.ctx, filepath.Join(host, p.Name), opts, func(d *snapshot.Draft) error {
 		owned = true
@@ -133,19 +137,16 @@ func (o *opener) open() (*snapshot.Snapshot, error) {
 	return s, err
 }
 
-// tablespaces finds those beside the data directory in a backup's folder of
-// this host, by OID. Links in it lead to where they were when the backup was
-// made, if they are there at all. What the options name comes first.
-func (o *opener) tablespaces(dir string) map[uint32]string {
+// tablespaces finds those beside the data directory in a backup's folder, by
+// OID. Links in it lead to where they were when the backup was made, if they
+// are there at all.
+func (o *opener) tablespaces(dir string, join func(...string) string) map[uint32]string {
 	found := map[uint32]string{}
 	for _, e := range o.backup.entries {
 		oid, err := strconv.ParseUint(e.Name, 10, 32)
 		if _, ok := o.backup.info.tablespaces[uint32(oid)]; ok && e.Dir && err == nil {
-			found[uint32(oid)] = filepath.Join(dir, e.Name)
+			found[uint32(oid)] = join(dir, e.Name)
 		}
-	}
-	for oid, dir := range o.opts.Tablespaces {
-		found[oid] = dir
 	}
 	return found
 }

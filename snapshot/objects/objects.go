@@ -56,4 +56,5 @@ type Entry struct {
 	Dir     bool
 	Size    int64 // bytes; 0 for a directory
 	Changed time.Time
+	Tag     string // of the version, where the store's list tells it; see Found
 }

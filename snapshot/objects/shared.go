@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -34,6 +35,11 @@ func handle(s Store, owners *atomic.Int64) *Shared {
 
 // Close implements Store. It may be called twice.
 func (s *Shared) Close() error { return s.close() }
+
+// Found is what the function Found asks for.
+func (s *Shared) Found(ctx context.Context, name string, e Entry) (Object, error) {
+	return Found(ctx, s.Store, name, e)
+}
 
 // Hurry passes on to the store that it is to give up waiting, if it waits.
 func (s *Shared) Hurry() { hurry(s.Store) }

@@ -35,6 +35,15 @@ func (s *sub) Open(ctx context.Context, name string) (Object, error) {
 	return s.Store.Open(ctx, full)
 }
 
+// Found is what the function Found asks for.
+func (s *sub) Found(ctx context.Context, name string, e Entry) (Object, error) {
+	full, err := s.name("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return Found(ctx, s.Store, full, e)
+}
+
 func (s *sub) List(ctx context.Context, dir string) ([]Entry, error) {
 	full, err := s.name("list", dir)
 	if err != nil {

@@ -137,11 +137,18 @@ func openDirectory(p *place, opts snapshot.Options) (*snapshot.Snapshot, error) 
 	if p.local() {
 		return directory.Open(p.o.ctx, p.ref, opts)
 	}
-	return nil, snapshot.Errorf(snapshot.ErrUnsupported, "%s is a data directory, file by file: from an object store this build opens tars and repositories; copy it here, or mount the bucket and open that", p.ref)
+	return directory.OpenObjects(p.o.ctx, p.ref, directory.Place{Store: p.take(), Name: p.name, Unlisted: p.probed, Counter: p.counter()}, opts)
 }
 
+// listDirectory opens one of this host, and reads the few files that tell of
+// one that is far away.
 func listDirectory(p *place, opts snapshot.Options) ([]listed, error) {
-	return listOpened(p, opts)
+	if p.local() {
+		return listOpened(p, opts)
+	}
+	l, label, err := directory.Describe(p.o.ctx, p.ref, p.view(), p.name)
+	l.Label = path.Base(p.ref)
+	return []listed{{l, label}}, err
 }
 
 func isTars(p *place) bool {

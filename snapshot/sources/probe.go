@@ -22,10 +22,13 @@ type prober struct {
 	list []objects.Entry
 }
 
-// probe looks for what pg_basebackup -Ft puts into a folder, in a store that
-// cannot list it.
+// probe looks for what pg_basebackup puts into a folder, in a store that cannot
+// list it.
 func (p *place) probe() ([]objects.Entry, error) {
 	f := &prober{p: p}
+	if version, err := f.look("PG_VERSION"); version != nil || err != nil {
+		return f.list, err
+	}
 	suffix := ""
 	for _, s := range []string{"", ".gz", ".zst", ".lz4", ".bz2", ".xz"} {
 		base, err := f.look("base.tar" + s)
@@ -38,7 +41,7 @@ func (p *place) probe() ([]objects.Entry, error) {
 		}
 	}
 	if len(f.list) == 0 {
-		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s: neither a file nor a folder with a base.tar in it (a web server has no list of its files: name the file itself): %w", p.ref, fs.ErrNotExist)
+		return nil, snapshot.Errorf(snapshot.ErrNotABackup, "%s: neither a file nor a folder with a base.tar or a PG_VERSION in it (a web server has no list of its files: name the file itself): %w", p.ref, fs.ErrNotExist)
 	}
 	// pg_basebackup compresses this one only if it compresses by itself.
 	wal, err := f.look("pg_wal.tar" + suffix)

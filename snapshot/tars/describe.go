@@ -63,16 +63,13 @@ func Describe(ctx context.Context, ref string, p Place) (l snapshot.Listing, lab
 	if packed {
 		l.Kind = snapshot.KindCompressed
 	} else if c, err := controlAtEnd(ctx, f, base); err == nil {
-		l.PGVersion, l.SystemID, l.Timeline = c.Major(), c.SystemID, c.Timeline
+		l.AddControl(c)
 	} else if ctx.Err() != nil || objects.IsPassing(err) {
 		return l, nil, err
 	}
 	if text, err := labelOf(ctx, f, base); err == nil {
 		if label, err = snapshot.ParseLabel(text); err == nil {
-			l.StartLSN, l.Timeline = label.StartLSN, label.Timeline
-			if label.IncrementalFromLSN != 0 {
-				l.Kind, l.Type = snapshot.KindIncremental, "incremental"
-			}
+			l.AddLabel(label)
 		}
 	} else if ctx.Err() != nil || objects.IsPassing(err) {
 		return l, nil, err
@@ -91,8 +88,7 @@ func isPacked(f objects.Object) (bool, error) {
 	return compressed.Codec(head) != "", nil
 }
 
-// addManifest adds what a manifest beside the tars says. A damaged one is the
-// listing's Problem.
+// addManifest adds what a manifest beside the tars says.
 func addManifest(ctx context.Context, store objects.Store, name string, l *snapshot.Listing) error {
 	o, err := store.Open(ctx, name)
 	if err != nil {
@@ -101,41 +97,7 @@ func addManifest(ctx context.Context, store objects.Store, name string, l *snaps
 	if t := o.Changed(); !t.IsZero() {
 		l.Time = t
 	}
-	m, err := snapshot.ReadManifest(io.NewSectionReader(o, 0, o.Size()), func(f snapshot.ManifestFile) error {
-		if rest, ok := strings.CutPrefix(f.Path, "pg_tblspc/"); ok && l.PGVersion == 0 {
-			l.PGVersion = majorOfTablespace(rest)
-		}
-		return ctx.Err()
-	})
-	if cerr := ctx.Err(); cerr != nil || objects.IsPassing(err) {
-		return errors.Join(cerr, err)
-	}
-	if err != nil {
-		l.Problem = err.Error()
-		return nil
-	}
-	l.Bytes = m.Bytes
-	if m.SystemID != 0 {
-		l.SystemID = m.SystemID
-	}
-	if n := len(m.WALRanges); n > 0 {
-		l.Timeline, l.StartLSN, l.StopLSN = m.WALRanges[n-1].Timeline, m.WALRanges[0].Start, m.WALRanges[n-1].End
-	}
-	return nil
-}
-
-// majorOfTablespace takes the major version from the name of the directory
-// that PostgreSQL makes in a tablespace, as in 16384/PG_15_202209061/...
-func majorOfTablespace(name string) (major int) {
-	_, name, _ = strings.Cut(name, "/PG_")
-	digits, _, _ := strings.Cut(name, "_")
-	for _, c := range digits {
-		if c < '0' || c > '9' || major > snapshot.MaxMajor {
-			return 0
-		}
-		major = 10*major + int(c-'0')
-	}
-	return major
+	return l.AddManifest(ctx, io.NewSectionReader(o, 0, o.Size()))
 }
 
 // controlAtEnd reads pg_control if it is one of the last members of a tar.

@@ -183,6 +183,19 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 	return s.Behind(name, in), nil
 }
 
+// Found is what objects.Found asks for.
+func (s *Store) Found(ctx context.Context, name string, e objects.Entry) (objects.Object, error) {
+	if !s.enter() {
+		return nil, os.ErrClosed
+	}
+	defer s.leave()
+	in, err := objects.Found(ctx, s.inner, name, e)
+	if err != nil {
+		return nil, err
+	}
+	return s.Behind(name, in), nil
+}
+
 // Behind returns an object of the inner store, or one that is kept as if it
 // were its, behind the cache. The name is part of what its chunks are kept by.
 func (s *Store) Behind(name string, in objects.Object) objects.Object {

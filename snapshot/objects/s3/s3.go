@@ -110,6 +110,18 @@ func (s *Store) Open(ctx context.Context, name string) (objects.Object, error) {
 	return o, nil
 }
 
+// Found is what objects.Found asks for: the object as a list had it.
+func (s *Store) Found(_ context.Context, name string, e objects.Entry) (objects.Object, error) {
+	if !fs.ValidPath(name) || name == "." {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	if e.Size < 0 || e.Size > ranged.MaxSize {
+		return nil, snapshot.Errorf(snapshot.ErrDamaged, "s3://%s/%s: a size of %d", s.at.Bucket, s.key(name), e.Size)
+	}
+	// Answers to requests tell the time in seconds.
+	return &object{store: s, key: s.key(name), size: e.Size, etag: e.Tag, changed: e.Changed.Truncate(time.Second).UTC()}, nil
+}
+
 // measure takes the size from the answer to a request for the first byte.
 func (o *object) measure(info minio.ObjectInfo, header http.Header) (err error) {
 	if header.Get("Content-Range") != "" {
@@ -168,7 +180,7 @@ func (s *Store) List(ctx context.Context, dir string) ([]objects.Entry, error) {
 		}
 		entry := objects.Entry{Name: name, Dir: isDir}
 		if !isDir {
-			entry.Size, entry.Changed = e.Size, e.LastModified
+			entry.Size, entry.Changed, entry.Tag = e.Size, e.LastModified, e.ETag
 		}
 		list = append(list, entry)
 	}
