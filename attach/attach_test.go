@@ -351,10 +351,12 @@ func TestDetach_UnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	err := poll(soon(t), func() (bool, error) {
-		_, err := os.Stat(filepath.Join(a.MountPoint(), "load.1.0"))
-		return err == nil, nil
-	})
+	// Before its two jobs run, fio opens and closes their files.
+	var st unix.Stat_t
+	if err := unix.Stat(a.MountPoint(), &st); err != nil {
+		t.Fatal(err)
+	}
+	err := poll(soon(t), func() (bool, error) { return len(holders(uint64(st.Dev))) >= 2, nil })
 	if err != nil {
 		t.Fatal("fio does not start")
 	}

@@ -75,10 +75,12 @@ func howHeld(dir string, dev uint64) string {
 }
 
 // on says whether the file behind a link of /proc lies on dev. stat follows
-// the link straight to the file, whatever mount namespace its path is in.
+// the link straight to the file, whatever mount namespace its path is in. The
+// file's server is not asked: one that hangs, of FUSE or NFS, would take us along.
 func on(link string, dev uint64) bool {
-	var st unix.Stat_t
-	return unix.Stat(link, &st) == nil && uint64(st.Dev) == dev
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, link, unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, 0, &st)
+	return err == nil && unix.Mkdev(st.Dev_major, st.Dev_minor) == dev
 }
 
 // mapped looks for a mapped file on dev in a /proc/PID/maps, whose fourth
