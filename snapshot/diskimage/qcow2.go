@@ -3,8 +3,10 @@ package diskimage
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/lima-vm/go-qcow2reader/image"
@@ -105,7 +107,28 @@ func openQcow2(f *os.File, counter *snapshot.Counter) (img image.Image, names []
 	if err != nil {
 		return nil, names, classed(err)
 	}
-	return img, names, nil
+	return readImage{img, f.Name()}, names, nil
+}
+
+// readImage names the image in errors of reading it, and gives those of what it
+// holds a class; the host's stay what they are.
+type readImage struct {
+	image.Image
+	name string
+}
+
+func (r readImage) ReadAt(p []byte, off int64) (int, error) {
+	n, err := r.Image.ReadAt(p, off)
+	var host syscall.Errno
+	switch {
+	case err == nil && n == len(p), err == io.EOF && off+int64(n) >= r.Size(), errors.Is(err, os.ErrClosed):
+		return n, err
+	case err == nil, errors.Is(err, io.EOF): // the end of a compressed cluster, not of the image
+		err = io.ErrUnexpectedEOF
+	case errors.As(err, &host):
+		return n, fmt.Errorf("%s: %w", r.name, err)
+	}
+	return n, snapshot.Errorf(snapshot.ErrDamaged, "%s: what it holds at %d cannot be read: %w", r.name, off, classed(err))
 }
 
 // opened turns the reader's two ways of failing into one.
