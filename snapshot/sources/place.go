@@ -289,15 +289,6 @@ func (p *place) take() objects.Store {
 	return p.store.Again()
 }
 
-// size returns the size of a file in the folder, -1 if it is not there.
-func (p *place) size(name string) int64 {
-	i := slices.IndexFunc(p.entries, func(e objects.Entry) bool { return e.Name == name && !e.Dir })
-	if i < 0 {
-		return -1
-	}
-	return p.entries[i].Size
-}
-
 // begins returns the first bytes of a file in the folder, none if it cannot be
 // read.
 func (p *place) begins(name string) []byte {
