@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { facts, matches, seconds, size } from './catalogue';
+import { chainOf, facts, matches, seconds, size, sorted, toggled, words } from './catalogue';
 
 const entry = { reference: '/backups/2026-11-20', store: '/backups', kind: 'tar folder', label: '2026-11-20', type: 'full', major: 15, bytes: 1 << 30, startLSN: '2/5A000028', stopLSN: '2/5C000100', timeline: 1 };
 
@@ -20,4 +20,34 @@ it.each([['2h', 7200], ['90m', 5400], ['1d', 86400], ['0.5h', 1800], ['2', undef
 
 it.each([['5GiB', 5 << 30], ['500 MB', 500 << 20], ['4096', 4096], ['lots', undefined], ['', undefined]])('reads %s as a size', (text, want) => {
   expect(size(text)).toBe(want === 5 << 30 ? 5 * 1024 ** 3 : want);
+});
+
+const several = [
+  { ...entry, reference: 'b', label: 'b10', kind: 'incremental', startLSN: '3/1', bytes: 5 },
+  { ...entry, reference: 'a', label: 'b9', major: 17, bytes: 9 },
+  { ...entry, reference: 'c', label: 'c', kind: 'pgbackrest', bytes: 7 },
+];
+
+it('offers words where there are several', () => {
+  expect(words(several).map((w) => [w.word, w.count])).toEqual([['incremental', 1], ['pgbackrest', 1], ['tar folder', 1], ['pg15', 2], ['pg17', 1]]);
+  expect(words([entry])).toEqual([]);
+  expect(matches(several[1]!, 'pg17')).toBe(true);
+});
+
+it('takes words in and out of a filter', () => {
+  expect(toggled('2026', 'tar folder')).toBe('2026 tar folder');
+  expect(toggled('2026 Tar folder', 'tar folder')).toBe('2026');
+});
+
+it('sorts', () => {
+  const order = (by: Parameters<typeof sorted>[1]) => sorted(several, by).map((e) => e.reference).join('');
+  expect([order(undefined), order('oldest'), order('largest'), order('name')]).toEqual(['bac', 'cab', 'acb', 'abc']);
+});
+
+it('finds what may be of one chain', () => {
+  const lost = { ...entry, reference: 'i', kind: '', major: undefined, startLSN: undefined };
+  const { candidates, named } = chainOf(lost, [lost, ...several], 'needs a backup that starts at 3/1 on timeline 1');
+  expect(candidates.map((e) => e.reference)).toEqual(['b', 'a']);
+  expect(named).toEqual(['b']);
+  expect(chainOf(entry, several, '').candidates.map((e) => e.reference)).toEqual(['b']);
 });

@@ -4,7 +4,7 @@ import { bytes } from './format';
 
 /** Whether an entry holds every word that is looked for, in any of what is shown of it. */
 export function matches(entry: CatalogueEntry, wanted: string): boolean {
-  const text = [entry.reference, entry.kind, entry.type, entry.time, entry.label, entry.major && `postgresql ${entry.major}`, entry.systemIdentifier, entry.problem]
+  const text = [entry.reference, entry.kind, entry.type, entry.time, entry.label, entry.major && `postgresql ${entry.major} pg${entry.major}`, entry.systemIdentifier, entry.problem]
     .filter(Boolean)
     .join(' ')
     .toLowerCase();
@@ -28,6 +28,49 @@ export function facts(entry: CatalogueEntry): string {
   ]
     .filter(Boolean)
     .join(' · ');
+}
+
+/** Words that leave backups of one kind, type or version, where there are several. */
+export function words(entries: CatalogueEntry[]): { word: string; name: string; count: number }[] {
+  const groups = [
+    (e: CatalogueEntry) => ({ word: e.kind, name: e.kind }),
+    (e: CatalogueEntry) => ({ word: e.type ?? '', name: e.type ?? '' }),
+    (e: CatalogueEntry) => ({ word: e.major ? `pg${e.major}` : '', name: `PostgreSQL ${e.major}` }),
+  ];
+  return groups.flatMap((group) => {
+    const found = new Map<string, { word: string; name: string; count: number }>();
+    for (const entry of entries) {
+      const { word, name } = group(entry);
+      if (word) found.set(word, { word, name, count: (found.get(word)?.count ?? 0) + 1 });
+    }
+    return found.size > 1 ? [...found.values()].sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1)).slice(0, 8) : [];
+  });
+}
+
+/** A filter with a word of it taken out, or put in. */
+export function toggled(filter: string, word: string): string {
+  const has = filter.toLowerCase().split(/\s+/);
+  const parts = word.toLowerCase().split(/\s+/);
+  if (parts.every((part) => has.includes(part))) return filter.split(/\s+/).filter((w) => w && !parts.includes(w.toLowerCase())).join(' ');
+  return `${filter} ${word}`.trim();
+}
+
+/** Backups in another order than the newest first, which they come in. */
+export function sorted(entries: CatalogueEntry[], by: 'oldest' | 'largest' | 'name' | undefined): CatalogueEntry[] {
+  if (!by) return entries;
+  if (by === 'oldest') return [...entries].reverse();
+  if (by === 'largest') return [...entries].sort((a, b) => (b.bytes ?? b.storedBytes ?? 0) - (a.bytes ?? a.storedBytes ?? 0));
+  return [...entries].sort((a, b) => a.label.localeCompare(b.label, 'en', { numeric: true }));
+}
+
+/** The other backups that may be of one chain with an incremental one, and those of them that a problem names. */
+export function chainOf(entry: CatalogueEntry, all: CatalogueEntry[], problem: string): { candidates: CatalogueEntry[]; named: string[] } {
+  const store = /pgbackrest|barman|kloset|plakar/i; // which know their chains themselves
+  const same = (a: string | undefined, b: string | undefined) => a === undefined || b === undefined || a === b;
+  const candidates = all.filter(
+    (e) => e.reference !== entry.reference && !store.test(e.kind) && same(e.systemIdentifier, entry.systemIdentifier) && same(e.major?.toString(), entry.major?.toString()),
+  );
+  return { candidates, named: candidates.filter((e) => e.startLSN && problem.includes(e.startLSN)).map((e) => e.reference) };
 }
 
 /** A time to live as people write it, in seconds: 90m, 2h, 1d; undefined if it is none. */

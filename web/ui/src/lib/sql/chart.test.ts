@@ -51,6 +51,7 @@ it('keeps what a person chose as far as the result has it', () => {
   const columns = [c('city', 'text'), c('n', 'bigint'), c('m', 'bigint')];
   const rows = [['Bonn', '1', '2'], ['Ulm', '2', '3']];
   expect(choose(columns, rows, { on: true, kind: 'area', y: ['m', 'gone'] })).toMatchObject({ kind: 'area', x: 'city', y: ['m'] });
+  expect(choose(columns, rows, { on: true, x: 'city', y: ['n'], by: 'city' })!.by).toBeUndefined();
   expect(choose(columns, rows, { on: true, kind: 'pie', x: 'gone', fold: 'median' })).toMatchObject({ kind: 'bars', x: 'city', fold: 'sum' });
 });
 

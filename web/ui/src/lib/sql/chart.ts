@@ -113,7 +113,7 @@ export function choose(columns: Named[], rows: Cell[][], wanted: ChartChoice | u
     kind: kinds.find((k) => k === wanted.kind) ?? suggested.kind,
     x,
     y: y?.length ? y : suggested.y.filter((name) => name !== x).length ? suggested.y.filter((name) => name !== x) : suggested.y,
-    by: wanted.by === undefined ? (wanted.x || wanted.y ? undefined : suggested.by) : has(wanted.by) ? wanted.by : undefined,
+    by: wanted.by === undefined ? (wanted.x || wanted.y ? undefined : suggested.by) : has(wanted.by) && wanted.by !== x ? wanted.by : undefined,
     fold: folds.find((f) => f === wanted.fold) ?? suggested.fold,
   };
 }

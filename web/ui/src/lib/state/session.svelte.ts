@@ -70,6 +70,19 @@ class Current {
     }
   }
 
+  /** Learns when the session ends, without counting as use of it as refresh does. */
+  async peek() {
+    const id = this.id;
+    if (!id) return;
+    try {
+      const { items } = await ok(api.GET('/sessions'));
+      const info = items.find((s) => s.id === id);
+      if (info && this.id === id && this.info) this.info = { ...this.info, expiresAt: info.expiresAt, idleAt: info.idleAt };
+    } catch {
+      // The banner tells of a server that is away.
+    }
+  }
+
   /** The database that views start with. */
   get database(): string | undefined {
     const names = (this.databases ?? []).filter((d) => d.connectable && !d.template).map((d) => d.name);
