@@ -1,6 +1,6 @@
 // Backups are chosen and opened.
 import assert from 'node:assert/strict';
-import { axe, closed, theme, until } from '../page.mjs';
+import { axe, closed, send, text, theme, until } from '../page.mjs';
 
 export const choose = [
   {
@@ -56,6 +56,75 @@ export const choose = [
         complaints.push(...(await axe(page, `backups, ${scheme}`)));
       }
       assert.deepEqual(complaints, []);
+    },
+  },
+  {
+    name: 'choose sorts and filters by what the backups are, at an address',
+    async run(page, world) {
+      const found = await page.request.get(`${world.origin}/api/v1/catalogue`);
+      if (found.status() === 501) return console.log('     (this server was told of no stores)');
+      const { items } = await found.json();
+      await page.goto(world.origin + '/?sort=name');
+      const list = page.getByRole('region', { name: 'Backups in the stores' });
+      await list.getByRole('listitem').first().waitFor();
+      const first = () => list.getByRole('listitem').first().innerText();
+      const byName = await first();
+      await list.getByLabel('Sorted').selectOption('largest');
+      await page.waitForURL(/sort=largest/);
+      await until('another order', async () => (await first()) !== byName);
+      const kinds = Map.groupBy ? Map.groupBy(items, (e) => e.kind) : new Map(items.map((e) => [e.kind, items.filter((o) => o.kind === e.kind)]));
+      if (kinds.size < 2) return;
+      const [kind] = [...kinds].sort((a, b) => a[1].length - b[1].length)[0];
+      await list.getByRole('group', { name: 'Only some of the backups' }).getByRole('button', { name: text(kind) }).first().click();
+      await until('fewer', async () => (await list.getByRole('listitem').filter({ has: page.getByRole('link') }).count()) < items.length);
+      await page.reload();
+      await until('the chip to be pressed after a reload', async () => (await list.getByRole('button', { pressed: true }).count()) > 0);
+    },
+  },
+  {
+    name: 'choose opens an incremental backup whose full one lies elsewhere',
+    async run(page, world) {
+      const reference = '/backups/incremental/friday'; // of the dev server
+      const found = await page.request.get(`${world.origin}/api/v1/catalogue`);
+      if (!found.ok() || !(await found.json()).items.some((e) => e.reference === reference)) return console.log('     (no such backup here)');
+      await page.goto(`${world.origin}/?open=${encodeURIComponent(reference)}`);
+      const dialog = page.getByRole('dialog');
+      await dialog.getByRole('alert').getByText(/builds on the backup of/).waitFor();
+      const complaints = [];
+      for (const scheme of ['light', 'dark']) {
+        await theme(page, scheme);
+        complaints.push(...(await axe(page, `chain, ${scheme}`)));
+      }
+      assert.deepEqual(complaints, []);
+      await dialog.getByRole('group', { name: 'Earlier backups' }).getByRole('checkbox', { name: /thursday/ }).check();
+      await dialog.getByText(/checks and facts/).waitFor();
+      await dialog.getByLabel('Name').fill('a chain');
+      await dialog.getByLabel('End when unused for').fill('never');
+      assert.equal(await dialog.getByRole('button', { name: 'Open', exact: true }).isDisabled(), true);
+      await dialog.getByLabel('End when unused for').fill('30m');
+      await dialog.getByRole('button', { name: 'Open', exact: true }).click();
+      await page.getByRole('heading', { name: 'a chain' }).waitFor();
+      await closed(page, world, decodeURIComponent(new URL(page.url()).pathname.split('/')[2]));
+    },
+  },
+  {
+    name: 'choose can be stopped while it opens, and a failure can be tried again',
+    async run(page, world) {
+      const found = await page.request.get(`${world.origin}/api/v1/catalogue`);
+      const { items = [] } = found.ok() ? await found.json() : {};
+      const good = items.find((e) => !e.problem && e.type === 'full');
+      const broken = items.find((e) => e.problem);
+      if (!good || !broken) return console.log('     (no such backups here)');
+      const { id } = await send(page, world, 'POST', '/sessions', { reference: good.reference, name: 'stopped' });
+      await page.goto(`${world.origin}/s/${id}`);
+      await page.getByRole('button', { name: 'Stop opening it' }).click();
+      await page.getByRole('heading', { name: 'The session has ended' }).waitFor();
+      await page.getByRole('link', { name: 'Open it again…' }).waitFor();
+      const failing = await send(page, world, 'POST', '/sessions', { reference: broken.reference });
+      await page.goto(`${world.origin}/s/${failing.id}`);
+      await page.getByRole('heading', { name: 'The backup could not be opened' }).waitFor();
+      await page.getByRole('link', { name: 'Try again, with other options…' }).click();
+      await page.getByRole('dialog').getByText(broken.problem).first().waitFor();
     },
   },
 ];
