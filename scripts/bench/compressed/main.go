@@ -15,8 +15,9 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
+
+	"github.com/snapview/snapview/scripts/bench/measure"
 )
 
 func main() {
@@ -86,22 +87,14 @@ func print(formats []*format) {
 	fmt.Println()
 	plain := formats[0]
 	for _, f := range formats[1:] {
-		fmt.Printf("%s: the second open is %+.2f s beside the plain tars' (bound +0.30).\n", f.name, (median(f.again)-median(plain.again))/1000)
+		fmt.Printf("%s: the second open is %+.2f s beside the plain tars' (bound +0.30).\n", f.name, (measure.Median(f.again)-measure.Median(plain.again))/1000)
 	}
 	fmt.Println()
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
 }
 
 func number(layout string, v []float64) string {
 	if len(v) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(layout, median(v))
+	return fmt.Sprintf(layout, measure.Median(v))
 }

@@ -147,21 +147,3 @@ func (b *bench) write(s store, to string) error {
 	_, err = w.Snapshot(snap)
 	return err
 }
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	switch n := len(v); {
-	case n == 0:
-		return 0
-	case n%2 == 0:
-		return (v[n/2-1] + v[n/2]) / 2
-	default:
-		return v[n/2]
-	}
-}
-
-// dropCaches empties the host's page cache.
-func dropCaches() error {
-	syscall.Sync()
-	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
-}

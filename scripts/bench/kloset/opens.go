@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/snapview/snapview/scripts/bench/measure"
 )
 
 const firstQuery = "select count(*) from pgbench_branches"
@@ -37,9 +38,9 @@ func (b *bench) opens() error {
 	}
 	fmt.Println("| from the store, nothing cached, to | first row, s | written to the disk |")
 	fmt.Println("| --- | --- | --- |")
-	fmt.Printf("| full restore of the plain store (by this reader, all files), pg_ctl start | %.2f | all of it |\n", median(restored))
+	fmt.Printf("| full restore of the plain store (by this reader, all files), pg_ctl start | %.2f | all of it |\n", measure.Median(restored))
 	for i, s := range stores {
-		fmt.Printf("| **snapview query**, %s | %.2f | overlay only |\n", s.name, median(first[i]))
+		fmt.Printf("| **snapview query**, %s | %.2f | overlay only |\n", s.name, measure.Median(first[i]))
 	}
 	fmt.Println("\nBound: 2 s to the first row on a cluster of 1.5 GB (plain; the key of an encrypted store takes Argon2id about a second).")
 	fmt.Println()
@@ -48,40 +49,19 @@ func (b *bench) opens() error {
 
 // firstRow runs snapview query and waits for the row, not for the closing.
 func (b *bench) firstRow(s store) (float64, error) {
-	if err := dropCaches(); err != nil {
+	if err := measure.DropCaches(); err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(b.ctx, b.program, "--state-dir", b.path("state"), "--quiet", "query", b.path(s.file),
-		"--runner", "local", "--db", "postgres", "--format", "csv", firstQuery)
-	cmd.Env = append(os.Environ(), "SNAPVIEW_PASSPHRASE="+passphrase)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		return 0, err
-	}
-	lines, n, took := bufio.NewScanner(out), 0, 0.0
-	for lines.Scan() {
-		if n++; n == 2 { // behind the names of the columns
-			took = time.Since(began).Seconds()
-		}
-	}
-	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil {
-		return 0, err
-	}
-	if n != 2 {
-		return 0, fmt.Errorf("%d lines of an answer", n)
-	}
-	return took, nil
+	return measure.FirstRow(b.ctx, b.program, []string{
+		"--state-dir", b.path("state"), "--quiet", "query", b.path(s.file),
+		"--runner", "local", "--db", "postgres", "--format", "csv", firstQuery,
+	}, "SNAPVIEW_PASSPHRASE="+passphrase)
 }
 
 // restoreAndStart is the alternative: all files are written, then a server is
 // started on them.
 func (b *bench) restoreAndStart() (took float64, err error) {
-	if err := dropCaches(); err != nil {
+	if err := measure.DropCaches(); err != nil {
 		return 0, err
 	}
 	to := b.path("kloset-restored")

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/snapview/snapview/scripts/bench/measure"
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/kloset"
 )
@@ -46,8 +47,8 @@ func (b *bench) reads() error {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 		}
-		fmt.Printf("| %s | %.0f | %.0f | %.2f | %.4f | %.0f | %.0f |\n", s.name, median(m.openCold), median(m.openWarm),
-			median(m.touch), median(m.random), median(m.sequential), median(m.perCPU))
+		fmt.Printf("| %s | %.0f | %.0f | %.2f | %.4f | %.0f | %.0f |\n", s.name, measure.Median(m.openCold), measure.Median(m.openWarm),
+			measure.Median(m.touch), measure.Median(m.random), measure.Median(m.sequential), measure.Median(m.perCPU))
 	}
 	fmt.Printf("\nBounds: open at most %.0f ms (plain), random reads at most %.1f ms once the chunk is cached, sequential at least %.0f MB/s per processor.\n\n",
 		maxOpen, maxRandom, minSequential)
@@ -61,7 +62,7 @@ func (b *bench) open(s store) (*snapshot.Snapshot, float64, error) {
 }
 
 func (b *bench) readOnce(s store, m *measured) error {
-	if err := dropCaches(); err != nil {
+	if err := measure.DropCaches(); err != nil {
 		return err
 	}
 	snap, took, err := b.open(s)

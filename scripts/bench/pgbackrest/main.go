@@ -7,7 +7,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
@@ -17,10 +16,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/snapview/snapview/scripts/bench/measure"
 )
 
 // A repository is one way of keeping the backup.
@@ -105,11 +104,6 @@ func (b *bench) prepare(scale int) error {
 	return errors.Join(err, b.shell(`pg_ctl -D data -w -m fast stop >/dev/null; touch done`))
 }
 
-func dropCaches() error {
-	syscall.Sync()
-	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
-}
-
 // opens measures from the repository to the first row.
 func (b *bench) opens(runs int) error {
 	fmt.Println("| from the repository, nothing cached, to | restore by pgBackRest, start, first row, s | **snapview query**, first row, s |")
@@ -128,7 +122,7 @@ func (b *bench) opens(runs int) error {
 			}
 			ours = append(ours, took)
 		}
-		fmt.Printf("| %s | %.2f | %.2f |\n", r.title, median(theirs), median(ours))
+		fmt.Printf("| %s | %.2f | %.2f |\n", r.title, measure.Median(theirs), measure.Median(ours))
 	}
 	fmt.Println()
 	return nil
@@ -136,7 +130,7 @@ func (b *bench) opens(runs int) error {
 
 // restore has the tool restore the backup and starts a server on it.
 func (b *bench) restore(r repository) (float64, error) {
-	if err := errors.Join(b.shell(`rm -rf restored; mkdir -m 700 restored`), dropCaches()); err != nil {
+	if err := errors.Join(b.shell(`rm -rf restored; mkdir -m 700 restored`), measure.DropCaches()); err != nil {
 		return 0, err
 	}
 	began := time.Now()
@@ -150,38 +144,11 @@ func (b *bench) restore(r repository) (float64, error) {
 // query runs snapview query and waits for the row, not for the closing.
 func (b *bench) query(r repository) (float64, error) {
 	cacheDir := filepath.Join(b.dir, "cache")
-	if err := errors.Join(os.RemoveAll(cacheDir), dropCaches()); err != nil {
+	if err := errors.Join(os.RemoveAll(cacheDir), measure.DropCaches()); err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(b.ctx, b.program, "--state-dir", filepath.Join(b.dir, "state"), "--quiet", "query", b.repo(r),
-		"--cache-dir", cacheDir, "--runner", "local", "--db", "postgres", "--format", "csv", firstQuery)
-	cmd.Env = append(os.Environ(), "SNAPVIEW_PASSPHRASE=sesame")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		return 0, err
-	}
-	lines, n, took := bufio.NewScanner(out), 0, 0.0
-	for lines.Scan() {
-		if n++; n == 2 { // behind the names of the columns
-			took = time.Since(began).Seconds()
-		}
-	}
-	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil {
-		return 0, err
-	}
-	if n != 2 {
-		return 0, fmt.Errorf("%s: %d lines of an answer", strings.TrimSpace(r.title), n)
-	}
-	return took, nil
-}
-
-func median(v []float64) float64 {
-	v = slices.Clone(v)
-	slices.Sort(v)
-	return v[len(v)/2]
+	return measure.FirstRow(b.ctx, b.program, []string{
+		"--state-dir", filepath.Join(b.dir, "state"), "--quiet", "query", b.repo(r),
+		"--cache-dir", cacheDir, "--runner", "local", "--db", "postgres", "--format", "csv", firstQuery,
+	}, "SNAPVIEW_PASSPHRASE=sesame")
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/snapview/snapview/scripts/bench/measure"
 	"github.com/snapview/snapview/snapshot"
 	"github.com/snapview/snapview/snapshot/sources"
 )
@@ -32,7 +33,7 @@ func (b *bench) reads() error {
 
 func (b *bench) read(r repository) error {
 	cacheDir := filepath.Join(b.dir, "cache")
-	if err := errors.Join(os.RemoveAll(cacheDir), dropCaches()); err != nil {
+	if err := errors.Join(os.RemoveAll(cacheDir), measure.DropCaches()); err != nil {
 		return err
 	}
 	s, err := sources.Open(b.ctx, b.repo(r), snapshot.Options{
@@ -91,6 +92,6 @@ func (b *bench) read(r repository) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("| %s, %d MB | %.1f | %.0f | %.0f | %.0f |\n", r.title, size/1e6, float64(first.Microseconds())/1e3, once, median(random), again)
+	fmt.Printf("| %s, %d MB | %.1f | %.0f | %.0f | %.0f |\n", r.title, size/1e6, float64(first.Microseconds())/1e3, once, measure.Median(random), again)
 	return nil
 }
