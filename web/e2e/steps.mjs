@@ -8,7 +8,8 @@ import { watch } from './steps/watch.mjs';
 import { whole } from './steps/whole.mjs';
 import { take } from './steps/take.mjs';
 import { choose } from './steps/choose.mjs';
+import { crowd } from './steps/crowd.mjs';
 import { escape } from './steps/escape.mjs';
 import { leave } from './steps/leave.mjs';
 
-export const steps = [...browse, ...hostile, ...ask, ...desk, ...watch, ...whole, ...take, ...choose, ...escape, ...leave];
+export const steps = [...browse, ...hostile, ...ask, ...desk, ...watch, ...whole, ...take, ...choose, ...escape, ...crowd, ...leave];

@@ -206,4 +206,48 @@ export const browse = [
       await dialog.waitFor({ state: 'hidden' });
     },
   },
+  {
+    name: 'Ctrl+K finds what has a name, of every kind',
+    async run(page, world) {
+      const db = `${world.root}/databases/${encodeURIComponent(world.db)}`;
+      const find = (q) => world.get(`${db}/search?q=${encodeURIComponent(q)}`);
+      const wanted = [[world.table.indexes[0].name, 'Index', /tab=indexes/], [world.table.columns[0].name, 'Column', /tab=columns/], [world.table.schema, 'Schema', /schema=/]];
+      for (const [kind, name, address] of [['function', 'Function', /kind=function/], ['type', 'Type', /kind=type/], ['extension', 'Extension', /kind=extension/]]) {
+        const [one] = (await world.get(`${db}/objects?kind=${kind}`)).items;
+        if (one && (await find(one.name)).items.some((f) => f.kind === kind)) wanted.push([one.name, name, address]);
+      }
+      await page.goto(world.base);
+      await page.getByRole('heading', { level: 1 }).waitFor();
+      for (const [name, kind, address] of wanted) {
+        await page.keyboard.press('Control+k');
+        await page.getByRole('combobox', { name: 'Search tables and commands' }).fill(name);
+        const option = page.getByRole('option', { name: new RegExp(`${text(name).source}.*${kind}$`) }).first();
+        await option.waitFor();
+        await option.click();
+        await page.waitForURL(address);
+        if (/oid=/.test(page.url())) { // its definition
+          await page.getByRole('dialog').waitFor();
+          await page.keyboard.press('Escape');
+          await page.waitForURL((u) => !u.searchParams.has('oid'));
+        }
+      }
+    },
+  },
+  {
+    name: 'the other end of a foreign key is peeked at',
+    async run(page, world) {
+      if (!world.linked) return console.log('     (no table with a foreign key here)');
+      const t = world.linked;
+      const fk = t.references.find((f) => f.columns.length === 1 && t.columns.find((c) => c.number === f.columns[0])?.notNull);
+      await page.goto(world.tableURL(t));
+      await page.getByRole('gridcell').first().dblclick();
+      const panel = page.getByRole('complementary');
+      await panel.getByRole('button', { name: `Peek at ${fk.schema}.${fk.relation} (${fk.name})` }).click();
+      const peek = panel.getByRole('region', { name: `Rows of ${fk.schema}.${fk.relation}` });
+      const column = fk.otherColumns[0];
+      const other = await world.get(`${world.root}/databases/${encodeURIComponent(world.db)}/relations/${fk.oid}`);
+      await peek.getByText(other.columns.find((c) => c.number === column).name, { exact: true }).waitFor();
+      assert.deepEqual(await axe(page, 'peek'), []);
+    },
+  },
 ];
