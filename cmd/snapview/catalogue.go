@@ -40,9 +40,17 @@ var _ web.Catalogue = (*catalogue)(nil)
 func newCatalogue(h *house, stores []string, depth int, opens session.Options, limits web.OpenLimits) *catalogue {
 	c := &catalogue{house: h, stores: stores, depth: depth, reads: opens.Snapshot, opens: opens, limits: limits}
 	for _, ref := range stores {
-		c.found = append(c.found, storeState{Store: web.Store{Reference: ref}})
+		c.found = append(c.found, storeState{Store: web.Store{Reference: sources.Redact(ref)}})
 	}
 	return c
+}
+
+// shown returns the stores as they may be shown.
+func (c *catalogue) shown() (refs []string) {
+	for _, s := range c.stores {
+		refs = append(refs, sources.Redact(s))
+	}
+	return refs
 }
 
 // keepUp looks at the stores at once and then every so often, until ctx is done.
@@ -66,7 +74,7 @@ func (c *catalogue) Refresh(ctx context.Context) error {
 	defer c.refreshing.Unlock()
 	for i, ref := range c.stores {
 		began := time.Now()
-		state := storeState{Store: web.Store{Reference: ref}}
+		state := storeState{Store: web.Store{Reference: sources.Redact(ref)}}
 		var mu sync.Mutex
 		items, err := sources.List(ctx, ref, sources.ListOptions{
 			Snapshot: c.reads, Depth: c.depth,
@@ -128,30 +136,33 @@ func catalogueEntry(store string, l snapshot.Listing) web.CatalogueEntry {
 	return e
 }
 
-// has says whether references are on the list: nothing else is touched for a
-// client.
-func (c *catalogue) has(refs ...string) error {
+// reveal returns what to open references by that are on the list, which shows
+// no secrets of its stores' addresses. Nothing else is touched for a client.
+func (c *catalogue) reveal(refs ...string) ([]string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, ref := range refs {
-		listed := slices.ContainsFunc(c.found, func(s storeState) bool {
+	real := make([]string, len(refs))
+	for i, ref := range refs {
+		at := slices.IndexFunc(c.found, func(s storeState) bool {
 			return slices.ContainsFunc(s.items, func(l snapshot.Listing) bool { return l.Ref == ref })
 		})
-		if !listed {
-			return fmt.Errorf("%w: %s is not in the catalogue", web.ErrNotFound, ref)
+		if at < 0 {
+			return nil, fmt.Errorf("%w: %s is not in the catalogue", web.ErrNotFound, ref)
 		}
+		real[i] = sources.Reveal(c.stores[at], ref)
 	}
-	return nil
+	return real, nil
 }
 
 // Preflight implements web.Catalogue.
 func (c *catalogue) Preflight(ctx context.Context, ref string, chain []string) (web.Snapshot, error) {
-	if err := c.has(append(chain, ref)...); err != nil {
+	refs, err := c.reveal(append([]string{ref}, chain...)...)
+	if err != nil {
 		return web.Snapshot{}, err
 	}
 	opts := c.reads
-	opts.Chain = chain
-	snap, err := sources.Open(ctx, ref, opts)
+	opts.Chain = refs[1:]
+	snap, err := sources.Open(ctx, refs[0], opts)
 	if err != nil {
 		return web.Snapshot{}, fmt.Errorf("%w: %w", web.ErrConflict, err)
 	}
@@ -163,13 +174,15 @@ func (c *catalogue) Preflight(ctx context.Context, ref string, chain []string) (
 
 // Open implements web.Catalogue.
 func (c *catalogue) Open(_ context.Context, o web.OpenOptions) (web.Session, error) {
-	if err := c.has(append(o.Chain, o.Reference)...); err != nil {
+	refs, err := c.reveal(append([]string{o.Reference}, o.Chain...)...)
+	if err != nil {
 		return nil, err
 	}
 	opts, err := c.options(o)
 	if err != nil {
 		return nil, err
 	}
+	opts.Ref, opts.Snapshot.Chain = refs[0], refs[1:]
 	c.opening.Lock()
 	defer c.opening.Unlock()
 	if err := c.house.begin(opts.Writable); err != nil {
@@ -185,7 +198,7 @@ func (c *catalogue) Open(_ context.Context, o web.OpenOptions) (web.Session, err
 // options are those of a session that was asked for, within the limits.
 func (c *catalogue) options(o web.OpenOptions) (session.Options, error) {
 	opts := c.opens
-	opts.Ref, opts.Snapshot.Chain, opts.Name = o.Reference, o.Chain, o.Name
+	opts.Name = o.Name
 	invalid := func(format string, args ...any) (session.Options, error) {
 		return opts, fmt.Errorf("%w: "+format, append([]any{web.ErrInvalid}, args...)...)
 	}

@@ -116,7 +116,7 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 		defer close(done)
 		catalogue.keepUp(looking, s.refresh)
 	}()
-	a.printServing(pages.server.NewLoginURL("/"), s.stores)
+	a.printServing(pages.server.NewLoginURL("/"), catalogue.shown())
 	<-ctx.Done()
 	stop()
 	<-done
