@@ -131,8 +131,23 @@ func (f *FS) inode(number uint64) (*Inode, error) {
 	if end > len(b) {
 		return nil, damaged("inode %d: its data fork ends at byte %d of %d", number, end, len(b))
 	}
-	i.fork = b[core:end]
+	i.fork = bytes.Clone(i.used(b[core:end]))
 	return i, nil
+}
+
+// used is the part of a data fork that says something: trees keep many inodes.
+func (i *Inode) used(fork []byte) []byte {
+	n := uint64(len(fork))
+	switch i.format {
+	case formatLocal:
+		n = min(n, uint64(i.attr.Size))
+	case formatExtents:
+		n = min(n, 16*min(i.count, n))
+	case formatTree:
+	default:
+		n = 0
+	}
+	return fork[:n]
 }
 
 // timestamp reads a time: nanoseconds since the earliest time of 32 bits, or

@@ -127,9 +127,6 @@ func (r *replayer) fork(disk, b []byte, fields uint32) error {
 	if fork := int(disk[82]) * 8; fork != 0 {
 		end = min(end, begin+fork)
 	}
-	if end < begin {
-		return broken("it ends before it begins")
-	}
 	into := disk[begin:end]
 	if fields&loggedFork == loggedTree {
 		return r.root(into, b)

@@ -3,6 +3,7 @@ package xfsfs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,7 @@ func dirty(t testing.TB, args ...string) (image, mount string) {
 
 func TestReplay_WhatTheKernelWouldReplay(t *testing.T) {
 	needs(t)
+	t.Parallel()
 	image, mount := dirty(t)
 	f, got := walked(t, image)
 	if n := f.Replayed().Pieces; n == 0 || len(f.overlay.fresh) == 0 {
@@ -60,6 +62,36 @@ func TestReplay_WhatTheKernelWouldReplay(t *testing.T) {
 	if old, err := imagefstest.Walk(f); err == nil && len(old) == len(got) {
 		t.Error("the log makes no difference: the test tests nothing")
 	}
+}
+
+// The log is a ring: what is to be replayed may go around its end.
+func TestReplay_AroundTheEnd(t *testing.T) {
+	needs(t)
+	t.Parallel()
+	// Every write of this log takes 256 KiB.
+	image, mount := made(t, "330M", "--unsupported", "-l", "su=256k,size=20m")
+	taken := filepath.Join(filepath.Dir(image), "taken")
+	imagefstest.Mounted(t, mount, image, "noatime,logbsize=256k", func() {
+		for n := range 100 {
+			file, err := os.Create(filepath.Join(mount, fmt.Sprint("file ", n)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(file.Sync(), file.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if n%7 == 0 {
+				os.Remove(filepath.Join(mount, fmt.Sprint("file ", n/2)))
+			}
+		}
+		snapshottest.Run(t, mount, "xfs_io", "-x", "-c", "shutdown -f", ".")
+		snapshottest.Run(t, "/", "cp", "--sparse=always", image, taken)
+	})
+	f, got := walked(t, taken)
+	if tail, head, _, err := (&journal{f: f, n: f.logSectors}).ends(); err != nil || head >= tail {
+		t.Errorf("the log goes from %d to %d (%v): the test tests nothing", tail, head, err)
+	}
+	judge(t, taken, mount, got)
 }
 
 // logAt opens an image's log, and finds its records' places in the image.
@@ -106,6 +138,7 @@ func flip(t testing.TB, name string, at int64) {
 // holds never happened, to the kernel either.
 func TestReplay_TornWrites(t *testing.T) {
 	needs(t)
+	t.Parallel()
 	image, mount := dirty(t)
 	_, whole := walked(t, image)
 	_, records := logAt(t, image)
@@ -123,6 +156,7 @@ func TestReplay_TornWrites(t *testing.T) {
 // Damage that no power failure makes is no end of the log.
 func TestReplay_DamagedRecords(t *testing.T) {
 	needs(t)
+	t.Parallel()
 	image, _ := dirty(t)
 	_, records := logAt(t, image)
 	for name, at := range map[string]int64{"the tail's data": records[0] + sector + 40, "the tail's header": records[0] + 41} {

@@ -52,7 +52,8 @@ func (r *recordHeader) sum(size int, more, data []byte) []byte {
 	sum := crc32.Update(0, castagnoli, r.raw[:32])
 	sum = crc32.Update(sum, castagnoli, []byte{0, 0, 0, 0})
 	sum = crc32.Update(sum, castagnoli, r.raw[36:size])
-	for ; len(more) > 0; more = more[sector:] {
+	// Of the other headers those are in it that data needs.
+	for left := r.length - headerCover; left > 0 && len(more) > 0; left, more = left-headerCover, more[sector:] {
 		sum = crc32.Update(sum, castagnoli, more[:4+4*(headerCover/sector)])
 	}
 	return le.AppendUint32(nil, crc32.Update(sum, castagnoli, data[:r.length]))

@@ -168,6 +168,8 @@ func (f *FS) geometry(b []byte) error {
 		return damaged("%d blocks in %d groups of %d", f.blocks, f.agCount, f.agBlocks)
 	case f.blocks > uint64(f.size/f.block):
 		return damaged("the file system has %d blocks of %d bytes, its volume only %d bytes: the image is cut short", f.blocks, f.block, f.size)
+	case b[126] != 0:
+		return damaged("mkfs did not finish making it")
 	case b[192] > 7 || f.block<<b[192] > 65536:
 		return damaged("directory blocks of 2^%d blocks", b[192])
 	}

@@ -1,5 +1,7 @@
 package xfsfs
 
+import "bytes"
+
 // Layout of the log's operations and of the transactions that they carry. A
 // transaction is a header and items, an item is regions: the first says what the
 // item is and how many regions it has.
@@ -97,10 +99,11 @@ func (a *assembler) operation(r *recordHeader, id uint32, flags byte, b []byte) 
 	return broken("the record at sector %d has an operation with flags %#x", r.at, flags)
 }
 
-// grow counts what a transaction keeps.
+// grow counts what a transaction keeps, and what keeping it costs.
 func (a *assembler) grow(t *transaction, b []byte, err error) error {
-	t.bytes += int64(len(b))
-	a.bytes += int64(len(b))
+	const cost = 64
+	t.bytes += int64(len(b)) + cost
+	a.bytes += int64(len(b)) + cost
 	if err == nil && a.bytes > maxOpen {
 		return unsupported("the log holds transactions of more than %d MiB: %s", maxOpen>>20, remedy)
 	}
@@ -126,7 +129,7 @@ func (t *transaction) region(b []byte) error {
 		t.items = append(t.items, &item{total: total})
 	}
 	i := t.items[len(t.items)-1]
-	i.regions = append(i.regions, b)
+	i.regions = append(i.regions, bytes.Clone(b)) // not the whole record
 	return nil
 }
 
@@ -140,8 +143,7 @@ func (t *transaction) extend(b []byte) error {
 	}
 	i := t.items[len(t.items)-1]
 	last := &i.regions[len(i.regions)-1]
-	// What is there belongs to its record.
-	*last = append((*last)[:len(*last):len(*last)], b...)
+	*last = append(*last, b...)
 	return nil
 }
 

@@ -59,6 +59,7 @@ func walked(t testing.TB, image string) (*FS, map[string]string) {
 
 func TestRead_EveryKindOfXFS(t *testing.T) {
 	needs(t)
+	t.Parallel()
 	seen := map[string]bool{}
 	for _, args := range []string{
 		"-m crc=1",
@@ -95,7 +96,7 @@ func TestRead_EveryKindOfXFS(t *testing.T) {
 // fill adds directories of every form, and files in many pieces.
 func fill(t testing.TB, dir string) {
 	t.Helper()
-	for n := range 6000 {
+	for n := range 3000 {
 		// Two that grow by turns lie in many pieces.
 		for _, d := range []string{"node", "tree"} {
 			name := fmt.Sprintf("%s/a rather long name in a directory whose index has nodes above its leaves, number %08d", d, n)
