@@ -72,6 +72,11 @@ type Config struct {
 	// transactions and of locks are used from the beginning: the way we
 	// start, the others need not be what they were. Zeros mean unknown.
 	Limits Limits
+	// HidePasswords replaces the roles' password hashes and the subscriptions'
+	// connection strings, which a member of pg_read_all_data could select from
+	// the catalogue. It changes the overlay; a standby's own catalogue cannot be
+	// changed any more. Passwords in user mappings stay readable.
+	HidePasswords bool
 	// Writable asks for a scratch server: promoted, and the role that clients
 	// use is a superuser.
 	Writable bool

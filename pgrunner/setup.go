@@ -77,6 +77,12 @@ func setupSQL(c Config, carried map[string]string, role, verifier string) string
 	if c.Major >= 14 && !c.Writable {
 		line("GRANT pg_read_all_data TO %s", role)
 	}
+	if c.HidePasswords {
+		// What is left says that there is a password, and of which kind.
+		line("UPDATE pg_authid SET rolpassword = CASE WHEN rolpassword ~ '^SCRAM' THEN 'SCRAM-SHA-256' ELSE 'md5' END || ' (hidden by snapview)' "+
+			"WHERE rolpassword IS NOT NULL AND rolname <> '%s'", role)
+		line("UPDATE pg_subscription SET subconninfo = 'hidden by snapview'")
+	}
 	if !c.Writable {
 		line("GRANT pg_read_all_settings, pg_read_all_stats TO %s", role)
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	Image  string
 	Memory int64
 
+	// HidePasswords hides password hashes from whoever may query, as in
+	// pgrunner.Config.
+	HidePasswords bool
+
 	// Writable starts a scratch server that takes writes, into the overlay,
 	// in place of the frozen standby.
 	Writable bool

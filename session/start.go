@@ -338,6 +338,7 @@ func (s *Session) serverConfig() pgrunner.Config {
 		Major:           id.PGVersion,
 		SessionID:       s.id,
 		Writable:        s.opts.Writable,
+		HidePasswords:   s.opts.HidePasswords,
 		MemoryBytes:     s.opts.Memory,
 		CrashConsistent: s.opts.Snapshot.AssumeCrashConsistent || p.snapshot.CrashConsistent || s.origin.atOneInstant(),
 		Limits: pgrunner.Limits{

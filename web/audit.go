@@ -32,7 +32,7 @@ const auditedSQL = 64 << 10
 // that comes back with the statement's error when it has ended.
 func (s *Server) begin(c echo.Context, session Session, id, kind, database, sql string, timeout time.Duration) (context.Context, *running, func(error), error) {
 	info := session.Info()
-	ctx, run, err := s.queries.begin(c.Request().Context(), info.ID, id, kind, database, sql, timeout)
+	ctx, run, err := s.queries.begin(c.Request().Context(), userOf(c), info.ID, id, kind, database, sql, timeout)
 	if err != nil {
 		return nil, nil, nil, err
 	}

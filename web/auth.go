@@ -55,13 +55,6 @@ func (a *authenticator) exchange(token string) (cookie, path string, ok bool) {
 	return a.newLoginLocked(""), path, true
 }
 
-// newLogin returns a new cookie's value for a user.
-func (a *authenticator) newLogin(user string) (cookie string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.newLoginLocked(user)
-}
-
 func (a *authenticator) newLoginLocked(user string) (cookie string) {
 	cookie = newSecret()
 	a.logins.put(sha256.Sum256([]byte(cookie)), user)

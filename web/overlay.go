@@ -122,6 +122,7 @@ func (s *Server) createFork(c echo.Context) error {
 	if err := readBody(c, &body); err != nil {
 		return err
 	}
+	body.Owner = userOf(c)
 	fork, err := session.Fork(c.Request().Context(), body)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type queryKey struct{ session, id string }
 // running is one statement or export.
 type running struct {
 	key      queryKey
+	user     string // who runs it; empty: the operator
 	kind     string
 	database string
 	sql      string
@@ -54,13 +55,13 @@ var queryIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 // begin registers a statement under id, or a new one if it is empty. The
 // context that comes back ends with the statement's time, when it is
 // cancelled, and with ctx. end must be called.
-func (q *queries) begin(ctx context.Context, session, id, kind, database, sql string, timeout time.Duration) (context.Context, *running, error) {
+func (q *queries) begin(ctx context.Context, user, session, id, kind, database, sql string, timeout time.Duration) (context.Context, *running, error) {
 	if id == "" {
 		id = newSecret()[:16]
 	} else if !queryIDForm.MatchString(id) {
 		return nil, nil, badRequest("the id may have 1 to 64 letters, digits, - and _")
 	}
-	r := &running{key: queryKey{session, id}, kind: kind, database: database, sql: firstRunes(sql, 1000), started: time.Now()}
+	r := &running{key: queryKey{session, id}, user: user, kind: kind, database: database, sql: firstRunes(sql, 1000), started: time.Now()}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.runs[r.key] != nil {
@@ -90,14 +91,20 @@ func (q *queries) end(r *running) {
 	delete(q.runs, r.key)
 }
 
-func (q *queries) cancelOne(key queryKey) bool {
+// cancelOne cancels a statement if may says yes to the user who runs it. found
+// says whether there is one.
+func (q *queries) cancelOne(key queryKey, may func(user string) bool) (found, cancelled bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	r := q.runs[key]
-	if r != nil {
-		r.cancel(errCancelled)
+	if r == nil {
+		return false, false
 	}
-	return r != nil
+	if !may(r.user) {
+		return true, false
+	}
+	r.cancel(errCancelled)
+	return true, true
 }
 
 func (q *queries) cancelSession(id string, cause error) {
@@ -149,13 +156,23 @@ func (s *Server) listQueries(c echo.Context) error {
 	return c.JSON(http.StatusOK, items[runningQuery]{Items: list})
 }
 
+// cancelQuery lets people cancel what they run themselves, the owner of the
+// session whatever runs on it, and the operator everything.
 func (s *Server) cancelQuery(c echo.Context) error {
 	session, err := s.session(c)
 	if err != nil {
 		return err
 	}
-	if !s.queries.cancelOne(queryKey{session.Info().ID, param(c, "qid")}) {
+	info, me := session.Info(), userOf(c)
+	found, cancelled := s.queries.cancelOne(queryKey{info.ID, param(c, "qid")}, func(user string) bool {
+		return me == "" || me == user || me == info.Owner
+	})
+	switch {
+	case !found:
 		return problem(http.StatusNotFound, "query-not-found", "no statement of that id runs")
+	case !cancelled:
+		return problem(http.StatusForbidden, "not-owner", "the statement is somebody else's").
+			withHint("its author, the owner of the session and the operator can cancel it")
 	}
 	return c.NoContent(http.StatusNoContent)
 }

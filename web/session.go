@@ -396,4 +396,8 @@ type ForkOptions struct {
 	Checkpoint string `json:"checkpoint,omitempty"` // empty: a new one
 	Name       string `json:"name,omitempty"`
 	Writable   bool   `json:"writable,omitempty"`
+
+	// Owner is who asked for it, and whose it will be; empty for the operator,
+	// who makes forks for the owner of what is forked.
+	Owner string `json:"-"`
 }

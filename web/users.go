@@ -53,6 +53,9 @@ func (s *Server) identify(r *http.Request) (name string, in bool) {
 		if name, in = s.auth.user(c.Value); in {
 			return name, true
 		}
+		if name, in = s.users.ofCookie(c.Value); in {
+			return name, true
+		}
 	}
 	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		if name, in = s.users[sha256.Sum256([]byte(token))]; in {
@@ -114,10 +117,10 @@ const loginPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>L
 // logIn exchanges a user's token for a cookie.
 func (s *Server) logIn(c echo.Context) error {
 	c.Response().Header().Set("Cache-Control", "no-store")
-	name, ok := s.users[sha256.Sum256([]byte(c.FormValue("token")))]
-	if !ok {
+	token := sha256.Sum256([]byte(c.FormValue("token")))
+	if _, ok := s.users[token]; !ok {
 		return s.turnAway(c, "This token is not known here.")
 	}
-	s.setCookie(c, s.auth.newLogin(name))
+	s.setCookie(c, newUserCookie(token))
 	return c.Redirect(http.StatusSeeOther, "/")
 }

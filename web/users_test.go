@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -67,6 +68,48 @@ func TestUsers_LogInWithTheirTokens(t *testing.T) {
 	}
 }
 
+// A server that is started anew knows those whose tokens it still has, and no
+// one-time login.
+func TestUsers_StayLoggedInWhenTheServerIsStartedAnew(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar}
+	first := newTeamEnv(t)
+	form := strings.NewReader(url.Values{"token": {"ada's token"}}.Encode())
+	if a := first.raw(browser, "POST", "/login", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, form); a.status != 200 {
+		t.Fatalf("login: %d", a.status)
+	}
+	at, err := url.Parse(first.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := jar.Cookies(at)[0]
+	ask := func(e *env, value string) int {
+		_, port, _ := strings.Cut(strings.TrimPrefix(e.base, "http://"), ":")
+		return e.raw(stranger(t), "GET", "/api/v1/sessions", map[string]string{"Cookie": "snapview_" + port + "=" + value}, nil).status
+	}
+	again := newTeamEnv(t)
+	if got := ask(again, cookie.Value); got != 200 {
+		t.Errorf("the same tokens: %d", got)
+	}
+	for what, value := range map[string]string{
+		"another random part": "A" + cookie.Value[1:], "another MAC": cookie.Value[:len(cookie.Value)-2] + "AA", "no MAC": cookie.Value[:22], "an empty MAC": cookie.Value[:23], "a dot": ".",
+	} {
+		if value == cookie.Value {
+			continue
+		}
+		if got := ask(again, value); got != 401 {
+			t.Errorf("%s: %d", what, got)
+		}
+	}
+	fewer := newTeamEnv(t, func(o *web.Options) { o.Users.Tokens = map[string]string{"bob's token": "bob"} })
+	if got := ask(fewer, cookie.Value); got != 401 {
+		t.Errorf("a token that was taken back: %d", got)
+	}
+}
+
 func TestUsers_OwnWhatTheyOpen(t *testing.T) {
 	e := newTeamEnv(t)
 	client := stranger(t)
@@ -75,7 +118,7 @@ func TestUsers_OwnWhatTheyOpen(t *testing.T) {
 		t.Fatalf("%d %s", open.status, open.body)
 	}
 	e.reaches("opened-1", web.StateReady)
-	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"POST", "/checkpoints"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}, {"DELETE", "/queries/x"}} {
+	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"POST", "/checkpoints"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}} {
 		a := e.raw(client, write[0], "/api/v1/sessions/opened-1"+write[1], bearer("bob's token"), strings.NewReader(`{}`))
 		wantProblem(t, a, 403, "not-owner")
 	}
@@ -88,6 +131,49 @@ func TestUsers_OwnWhatTheyOpen(t *testing.T) {
 	if a := e.raw(client, "GET", "/api/v1/sessions", bearer("nobody's"), nil); a.status != 401 {
 		t.Errorf("a token that nobody has: %d", a.status)
 	}
+}
+
+func TestUsers_OwnTheForksThatTheyAskFor(t *testing.T) {
+	session := webtest.NewSession("demo", nil) // the dba's
+	session.HasLayers = true
+	e := newEnvOf(t, session, twoUsers)
+	a := e.raw(stranger(t), "POST", "/api/v1/sessions/demo/forks", bearer("ada's token"), strings.NewReader(`{"checkpoint":"base"}`))
+	if a.status != 201 || !strings.Contains(string(a.body), `"owner":"ada"`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// Two people ask something of a session that is a third one's.
+func TestUsers_CancelTheirOwnStatementsOnly(t *testing.T) {
+	e := newEnv(t, twoUsers)
+	done := make(chan answer, 1)
+	run := e.request("POST", shop+"/query", map[string]any{"sql": "select pg_sleep(600)", "id": "bobs"})
+	run.Header.Set("Authorization", "Bearer bob's token")
+	client := stranger(t)
+	go func() {
+		res, err := client.Do(run)
+		if err != nil {
+			done <- answer{}
+			return
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		done <- answer{status: res.StatusCode, body: body}
+	}()
+	waitListed(t, e, 1)
+	path := "/api/v1/sessions/demo/queries/bobs"
+	wantProblem(t, e.raw(client, "DELETE", path, bearer("ada's token"), nil), 403, "not-owner")
+	if a := e.raw(client, "DELETE", path, bearer("bob's token"), nil); a.status != 204 {
+		t.Errorf("cancelling one's own: %d %s", a.status, a.body)
+	}
+	a := <-done
+	if r := parseResult(t, a.body); r.End.Error == nil || r.End.Error.Code != "cancelled" {
+		t.Errorf("the end is %+v", r.End)
+	}
+}
+
+func twoUsers(o *web.Options) {
+	o.Users = web.Users{Tokens: map[string]string{"ada's token": "ada", "bob's token": "bob"}}
 }
 
 func TestUsers_ByAProxy(t *testing.T) {

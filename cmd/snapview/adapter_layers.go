@@ -144,7 +144,11 @@ func (v *sessionView) Fork(ctx context.Context, opts web.ForkOptions) (web.Sessi
 		}
 		o.From = &id
 	}
-	fork, err := v.house.fork(ctx, v, o)
+	owner := opts.Owner
+	if owner == "" {
+		owner = v.owner
+	}
+	fork, err := v.house.fork(ctx, v, o, owner)
 	if err != nil {
 		return nil, layerError(err)
 	}

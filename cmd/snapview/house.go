@@ -157,8 +157,8 @@ func (h *house) open(o session.Options, database, owner string) (*sessionView, e
 	return h.launch(&sessionView{Session: s, house: h, database: database, owner: owner}, "session")
 }
 
-// fork makes a fork of a session and begins to start it.
-func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOptions) (*sessionView, error) {
+// fork makes a fork of a session for its owner and begins to start it.
+func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOptions, owner string) (*sessionView, error) {
 	if err := h.begin(o.Writable); err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOpt
 		h.starts.Done()
 		return nil, err
 	}
-	return h.launch(&sessionView{Session: s, house: h, database: parent.database, owner: parent.owner}, "fork")
+	return h.launch(&sessionView{Session: s, house: h, database: parent.database, owner: owner}, "fork")
 }
 
 // launch shows a session that was made and starts it beside.

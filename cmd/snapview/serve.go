@@ -87,6 +87,8 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	// Whoever may look into a backup here need not be one who may log in there.
+	opts.HidePasswords = true
 	h := a.newHouse(ctx, nil, "")
 	limits := web.OpenLimits{
 		Sessions: s.sessions, MaxOverlayBytes: opts.MaxOverlay, Writable: s.writable,

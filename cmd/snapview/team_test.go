@@ -95,3 +95,28 @@ func TestServeForATeam(t *testing.T) {
 		t.Errorf("audit: %+v", line)
 	}
 }
+
+// On a shared server nobody reads the hash of a role's password, which the
+// reader's membership in pg_read_all_data would let him.
+func TestServeHidesPasswords(t *testing.T) {
+	needsPostgres(t, "15")
+	state := stateDir(t)
+	r := start(t, state, "serve", "--store", filepath.Dir(plainBackup(t)), "--runner", "local", "--allow-writable")
+	b := login(t, r.until("serving", func(e map[string]any) bool { return e["event"] == "serving" })["url"].(string))
+	b.call("POST", "/catalogue/refresh", nil, 200, nil)
+	var scratch, fork web.Info
+	b.call("POST", "/sessions", map[string]any{"reference": plainBackup(t), "database": "postgres", "writable": true}, 201, &scratch)
+	b.untilState(scratch.ID, web.StateReady)
+	must(t, state, "psql", scratch.ID, "--", "-d", "postgres", "-c", "create role app login password 'a secret'")
+	const readable = "select 1/(1 - count(*)::int) from pg_authid where rolname = 'app' and rolpassword ~ '[$]'" // 22012 where one is
+	if got := b.refusal(scratch.ID, readable); got != "22012" {
+		t.Errorf("the new password's hash is not there to be hidden: %q", got)
+	}
+	b.call("POST", "/sessions/"+scratch.ID+"/forks", map[string]any{}, 201, &fork)
+	b.untilState(fork.ID, web.StateReady)
+	if got := b.refusal(fork.ID, readable); got != "" {
+		t.Errorf("the hash can be read: %q", got)
+	}
+	r.signal(syscall.SIGTERM)
+	r.exit()
+}

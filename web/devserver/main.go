@@ -28,16 +28,17 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve the page on")
 	quiet := flag.Bool("quiet", false, "do not make the overlay grow")
 	verbose := flag.Bool("v", false, "log requests")
+	token := flag.String("token", "", "let the user ada log in with this token")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *listen, !*quiet, *verbose); err != nil {
+	if err := run(ctx, *listen, *token, !*quiet, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "devserver:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, listen string, grow, verbose bool) error {
+func run(ctx context.Context, listen, token string, grow, verbose bool) error {
 	cluster, err := webtest.StartCluster(ctx)
 	if err != nil {
 		return err
@@ -75,7 +76,12 @@ func run(ctx context.Context, listen string, grow, verbose bool) error {
 	if err != nil {
 		return err
 	}
+	var users web.Users
+	if token != "" {
+		users.Tokens = map[string]string{token: "ada"}
+	}
 	server, err := web.New(web.Options{
+		Users:    users,
 		Sessions: sessions, Listener: l,
 		Catalogue: &webtest.Catalogue{Sessions: sessions, DSNs: cluster.DSN, OpenTime: 2 * time.Second, Max: 6},
 		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),

@@ -159,6 +159,9 @@ func (s *Session) Fork(_ context.Context, opts web.ForkOptions) (web.Session, er
 	if opts.Name != "" {
 		fork.info.Name = opts.Name
 	}
+	if opts.Owner != "" {
+		fork.info.Owner = opts.Owner
+	}
 	t.add(fork.id, from)
 	if s.sessions != nil {
 		s.sessions.Add(fork)
