@@ -25,6 +25,7 @@ const (
 	maxIndexCatalog = 32 << 20
 	// vectorHeader is the size of an int2vector's or oidvector's header.
 	vectorHeader = 24
+	maxIndexKeys = 32 // columns of an index (INDEX_MAX_KEYS)
 )
 
 // TextIndexes returns the users' indexes of a database that are in the order of
@@ -126,7 +127,7 @@ func textIndexes(heap []byte, pageSize int) (list []uint32) {
 			return
 		}
 		size := int(le.Uint32(r.data[at:]) >> 2)
-		if size < vectorHeader || at+size > len(r.data) {
+		if size < vectorHeader || size > vectorHeader+4*maxIndexKeys || at+size > len(r.data) {
 			return
 		}
 		for collations := r.data[at+vectorHeader : at+size]; len(collations) >= 4; collations = collations[4:] {
