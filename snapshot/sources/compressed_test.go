@@ -132,7 +132,7 @@ func TestCompressed_Damaged(t *testing.T) {
 			flipped[len(flipped)/2] ^= 0x40
 			must(t, os.WriteFile(packed, flipped, 0o600))
 			refuses("one bit flipped")
-			if name == "gzip" || name == "lz4" { // the formats that we read ourselves
+			if name == "gzip" || name == "lz4" || name == "zstd" { // the formats that we read ourselves
 				must(t, os.WriteFile(packed, append(append([]byte(nil), whole...), "and more"...), 0o600))
 				refuses("with a tail")
 			}
@@ -198,7 +198,7 @@ func TestCompressed_AnothersCache(t *testing.T) {
 // of it is an error that names it, never other data.
 func TestCompressed_DamagedAfterwards(t *testing.T) {
 	file, _ := oneTar(t)
-	for _, name := range []string{"gzip", "lz4"} {
+	for _, name := range []string{"gzip", "lz4", "zstd"} {
 		t.Run(name, func(t *testing.T) {
 			packed := compress(t, name, file)
 			opts := snapshot.Options{CacheDir: t.TempDir()}
