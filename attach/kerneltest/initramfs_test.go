@@ -1,7 +1,7 @@
 package kerneltest
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -125,35 +125,33 @@ func (fs *initramfs) program(from string, at ...string) error {
 
 // write writes the archive.
 func (fs *initramfs) write(w io.Writer) error {
-	var b bytes.Buffer
 	paths := make([]string, 0, len(fs.files))
 	for p := range fs.files {
 		paths = append(paths, p)
 	}
 	sort.Strings(paths) // parents first
 	for i, p := range paths {
-		cpio(&b, i+1, p, fs.files[p])
-	}
-	cpio(&b, 0, "TRAILER!!!", entry{})
-	_, err := w.Write(b.Bytes())
-	return err
-}
-
-// cpio appends one file: a header of hexadecimal numbers, the name, the data,
-// each padded to 4 bytes.
-func cpio(b *bytes.Buffer, ino int, name string, e entry) {
-	pad := func() {
-		for b.Len()%4 != 0 {
-			b.WriteByte(0)
+		if err := cpio(w, i+1, p, fs.files[p]); err != nil {
+			return err
 		}
 	}
-	b.WriteString("070701")
-	for _, v := range []int{ino, int(e.mode), 0, 0, 1, 0, len(e.data), 0, 0, 0, 0, len(name) + 1, 0} {
-		fmt.Fprintf(b, "%08x", v)
+	return cpio(w, 0, "TRAILER!!!", entry{})
+}
+
+// cpio writes one file: a header of hexadecimal numbers, the name, the data,
+// each padded to 4 bytes.
+func cpio(w io.Writer, ino int, name string, e entry) error {
+	padded := func(b []byte) error {
+		_, err := w.Write(b)
+		if n := -len(b) & 3; n > 0 && err == nil {
+			_, err = w.Write(make([]byte, n))
+		}
+		return err
 	}
-	b.WriteString(name)
-	b.WriteByte(0)
-	pad()
-	b.Write(e.data)
-	pad()
+	head := []byte("070701")
+	for _, v := range []int{ino, int(e.mode), 0, 0, 1, 0, len(e.data), 0, 0, 0, 0, len(name) + 1, 0} {
+		head = fmt.Appendf(head, "%08x", v)
+	}
+	head = append(append(head, name...), 0)
+	return errors.Join(padded(head), padded(e.data))
 }

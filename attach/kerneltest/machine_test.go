@@ -50,7 +50,8 @@ func run(t *testing.T, m machine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(m.fs.write(f), f.Close()); err != nil {
+	w := bufio.NewWriterSize(f, 1<<20)
+	if err := errors.Join(m.fs.write(w), w.Flush(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for attempt := 1; ; attempt++ {
@@ -125,6 +126,9 @@ func (m machine) boot(initrd, console string) (l life) {
 			l.err = errors.New("qemu: " + err.Error() + " " + complaints.String())
 		}
 	})
+	if !l.began && l.err == nil {
+		l.err = errors.New("it ended without a word")
+	}
 	l.report = report.String()
 	if f, err := os.Open(console); err == nil {
 		b, _ := io.ReadAll(io.LimitReader(f, 4<<20))
