@@ -15,7 +15,7 @@ D=$PWD
 bin=$(printf "%s\n" /usr/lib/postgresql/*/bin | tail -n 1)
 export PATH=$bin:$PATH PGHOST=$D PGUSER=postgres LC_ALL=C
 export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test-secret AWS_DEFAULT_REGION=us-east-1
-to="--endpoint-url http://127.0.0.1:7171"
+to=http://127.0.0.1:7171
 mkdir -p s3/bucket side ts
 ROOT_ACCESS_KEY=$AWS_ACCESS_KEY_ID ROOT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY \
 	"$server" --quiet --port 127.0.0.1:7171 posix --sidecar "$D/side" --default-etag 0 "$D/s3" >server.log 2>&1 &
@@ -28,14 +28,14 @@ unix_socket_directories = '$D'
 fsync = off
 shared_buffers = 16MB
 archive_mode = on
-archive_command = 'barman-cloud-wal-archive $to s3://bucket pg %p'
+archive_command = 'barman-cloud-wal-archive --endpoint-url $to s3://bucket pg %p'
 E
 pg_ctl -D data -w -t 60 -l log start >/dev/null
 psql -qc "create tablespace side location '$D/ts'" \
 	-c "create table b tablespace side as select g, md5(g::text) t from generate_series(1, 500) g"
-barman-cloud-backup $to --immediate-checkpoint -S 10MB -h "$D" -U postgres s3://bucket pg
+barman-cloud-backup --endpoint-url "$to" --immediate-checkpoint -S 10MB -h "$D" -U postgres s3://bucket pg
 # python3-snappy of bookworm is too old for its Python: this one fails half-way.
-barman-cloud-backup $to --immediate-checkpoint --snappy -h "$D" -U postgres s3://bucket pg || true
+barman-cloud-backup --endpoint-url "$to" --immediate-checkpoint --snappy -h "$D" -U postgres s3://bucket pg || true
 psql -qc "select pg_switch_wal()" >/dev/null
 until ls s3/bucket/pg/wals/*/*.backup >/dev/null 2>&1; do sleep 1; done
 python3 - s3/bucket/pg/base/*/data*.tar <<'E'
@@ -48,6 +48,6 @@ for name in sys.argv[1:]:
                 f.seek(m.offset_data)
                 f.write(bytes(m.size))
 E
-begin=$(sed -n 's/^begin_wal=//p' "$(ls s3/bucket/pg/base/*/backup.info | head -n 1)")
+begin=$(cat s3/bucket/pg/base/*/backup.info | sed -n '/^begin_wal=/{s///p;q}')
 find s3/bucket/pg/wals -type f ! -name "$begin*" -delete
 tar --sort=name --owner=0 --group=0 -C s3/bucket -cf - pg | zstd -19 --long=27 >cloud.tar.zst
