@@ -1,7 +1,7 @@
 -- $1 what is looked for, in lower case; $2 how many of each kind at most. Names that equal it come first, then those
 -- that begin with it. Columns are looked through without order, until enough are found: there may be millions.
 with found as (
-  (select 0 as part, case c.relkind when 'r' then case when c.relispartition then 'partition' else 'table' end when 'p' then 'partitioned-table' when 'v' then 'view'
+  (select case when c.relkind in ('i', 'I') then 7 else 0 end as part, case c.relkind when 'r' then case when c.relispartition then 'partition' else 'table' end when 'p' then 'partitioned-table' when 'v' then 'view'
             when 'm' then 'materialized-view' when 'f' then 'foreign-table' when 'S' then 'sequence' else 'index' end as kind,
           case when c.relkind in ('i', 'I') then t.oid else c.oid end as oid, n.nspname as schema, case when c.relkind in ('i', 'I') then t.relname end as relation, c.relname as name,
           case pg_catalog.strpos(pg_catalog.lower(c.relname), $1) when 0 then 3 when 1 then case when pg_catalog.length(c.relname) = pg_catalog.length($1) then 0 else 1 end else 2 end as rank
