@@ -5,7 +5,7 @@
 // It knows nothing of the data: databases and tables are asked for first. The
 // steps run in order, each once more if it fails, and none sleeps. Environment:
 // SNAPVIEW_DB names the database to use, SNAPVIEW_KEEP=1 leaves the session up,
-// SNAPVIEW_ONLY runs only the steps whose name contains it, SNAPVIEW_SHOTS names
+// SNAPVIEW_ONLY runs only the steps whose name matches it, SNAPVIEW_SHOTS names
 // a folder for a picture of what failed.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ try {
   const world = await prepare();
   for (const step of steps) {
     if (step.name.startsWith('teardown') && process.env.SNAPVIEW_KEEP) continue;
-    if (!step.name.includes(process.env.SNAPVIEW_ONLY ?? '')) continue;
+    if (!new RegExp(process.env.SNAPVIEW_ONLY ?? '').test(step.name)) continue;
     const start = Date.now();
     let problem;
     for (let attempt = 1; attempt <= (step.once ? 1 : 2); attempt++) {

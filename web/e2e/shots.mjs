@@ -95,7 +95,8 @@ const views = {
   },
   'sql-plan': async () => {
     await page.goto(`${base}/sql?db=${db}#` + new URLSearchParams({ q: `select n.nspname, count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where relkind = 'r' group by 1 order by 2 desc` }));
-    await page.getByRole('button', { name: 'Analyze' }).click();
+    await page.getByRole('button', { name: 'More ways to run' }).click();
+    await page.getByRole('menuitem', { name: 'Explain and run' }).click();
     await page.locator('[data-done]').waitFor();
   },
   overlay: async () => {

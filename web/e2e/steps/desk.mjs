@@ -331,7 +331,7 @@ export const desk = [
         ['history', `${world.base}/sql?show=history`, () => page.getByRole('dialog').getByRole('listitem').first().waitFor()],
         ['saving', chart, async () => { await page.getByRole('button', { name: 'Save the query' }).click(); await page.getByRole('dialog').waitFor(); }],
         ['menu of runs', chart, async () => { await page.getByRole('button', { name: 'More ways to run' }).click(); await page.getByRole('menuitem').first().waitFor(); }],
-        ['plan', chart, async () => { await page.getByRole('button', { name: 'Explain', exact: true }).click(); await page.getByRole('region', { name: 'Query plan' }).waitFor(); }],
+        ['plan', chart, async () => { await page.getByRole('button', { name: 'More ways to run' }).click(); await page.getByRole('menuitem', { name: 'Explain and run' }).click(); await page.getByRole('region', { name: 'Query plan' }).waitFor(); }],
       ];
       try {
         for (const [scheme, width] of [['light', 1360], ['dark', 1360], ['light', 360]]) {
