@@ -13,6 +13,7 @@ import (
 	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/objects"
 )
 
 // The exit codes. They are documented by exitCodesTopic and are never reused.
@@ -28,6 +29,7 @@ const (
 	exitNoSession   = 8
 	exitPassphrase  = 9
 	exitCheck       = 10
+	exitStore       = 11
 	exitInterrupted = 130
 )
 
@@ -42,6 +44,7 @@ const exitCodes = `  0    it worked
   8    there is no such session
   9    the backup is encrypted, and its passphrase is missing or wrong
   10   the backup opened, but a check failed (snapview verify)
+  11   the backup's store does not answer, or is overloaded; later it may
   130  interrupted (Ctrl-C, SIGTERM); everything was torn down`
 
 // exitCodesTopic is a help page: snapview help exit-codes.
@@ -87,6 +90,8 @@ func exitCode(ctx context.Context, err error) int {
 	case errors.Is(err, snapshot.ErrNotABackup), errors.Is(err, snapshot.ErrUnsupported), errors.Is(err, snapshot.ErrDamaged),
 		errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return exitBadRef
+	case objects.IsPassing(err):
+		return exitStore
 	case errors.Is(err, attach.ErrUnsupported), errors.Is(err, pgrunner.ErrNoRunner), errors.Is(err, pgrunner.ErrNeedsRoot):
 		return exitHost
 	case errors.As(err, &start):

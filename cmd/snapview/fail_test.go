@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/snapview/snapview/snapshot/objects"
 )
 
 func TestWrongCommandLinesAreToldApart(t *testing.T) {
@@ -144,5 +148,12 @@ func TestOtherMachinesAreNotListenedTo(t *testing.T) {
 	_, errs, code := snapview(t, state, "nbd", plainBackup(t), "--nbd-listen", "0.0.0.0:0")
 	if code == 0 || !strings.Contains(errs, "loopback") {
 		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestExitCode_OfAStoreThatIsDown(t *testing.T) {
+	err := fmt.Errorf("s3://bucket/base.tar: %w", objects.Passing(errors.New("connection refused")))
+	if code := exitCode(t.Context(), err); code != exitStore {
+		t.Errorf("exit code %d, want %d", code, exitStore)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/snapview/snapview/snapshot"
+	"github.com/snapview/snapview/snapshot/objects"
 	"github.com/snapview/snapview/snapshot/snapshottest"
 	"github.com/snapview/snapview/snapshot/snapshottest/objectstest"
 	"github.com/snapview/snapview/snapshot/sources"
@@ -180,6 +181,8 @@ func TestS3_PassingFaults(t *testing.T) {
 		"bad gateway":     objectstest.Answer(502, ""),
 		"no answer":       objectstest.Down,
 		"cut in the body": objectstest.Cut(100_000),
+		"reset":           objectstest.Reset(100_000),
+		"reset at once":   objectstest.Reset(0),
 	} {
 		t.Run(name, func(t *testing.T) {
 			between.Set(objectstest.Times(2, fault))
@@ -260,6 +263,9 @@ func TestRemote_LastingFaults(t *testing.T) {
 		"no backup":           {ref: "s3://bkt/note", class: snapshot.ErrNotABackup, text: "s3://bkt/note"},
 		"empty object":        {ref: "s3://bkt/empty", class: snapshot.ErrNotABackup, text: "s3://bkt/empty"},
 		"denied":              {ref: "s3://bkt/base.tar", fault: objectstest.Answer(403, "AccessDenied"), class: fs.ErrPermission, text: "AWS_PROFILE"},
+		"token expired":       {ref: "s3://bkt/base.tar", fault: objectstest.Answer(400, "ExpiredToken"), class: fs.ErrPermission, text: "new credentials"},
+		"archived":            {ref: "s3://bkt/base.tar", fault: objectstest.Answer(403, "InvalidObjectState"), class: snapshot.ErrUnsupported, text: "GLACIER"},
+		"no list":             {ref: "s3://bkt/", fault: objectstest.Answer(403, "AccessDenied"), class: fs.ErrPermission, text: "s3://bkt"},
 		"sent elsewhere":      {ref: "s3://bkt/base.tar", fault: elsewhere, text: "elsewhere"},
 		"no ranges":           {ref: "s3://bkt/base.tar", fault: whole, class: snapshot.ErrUnsupported, text: "Range"},
 		"absurd size":         {ref: "s3://bkt/base.tar", fault: lie("bytes 0-0/9223372036854775807"), text: "Content-Range"},
@@ -290,6 +296,17 @@ func TestRemote_LastingFaults(t *testing.T) {
 			}
 		})
 	}
+	t.Run("store down", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("takes the patience of opening")
+		}
+		between.Set(objectstest.Down)
+		defer between.Set(nil)
+		_, err := sources.Open(context.Background(), "s3://bkt/base.tar", cached(t))
+		if !objects.IsPassing(err) || !strings.Contains(err.Error(), "does not answer") || !strings.Contains(err.Error(), "tried") {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("wrong secret", func(t *testing.T) {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "geheim")
 		_, err := sources.Open(context.Background(), "s3://bkt/base.tar", cached(t))

@@ -206,7 +206,10 @@ func (s *Store) classify(ctx context.Context, err error) error {
 		if errors.As(err, &about) {
 			err = about.Err
 		}
-		return ranged.Network(ctx, err)
+		if err = ranged.Network(ctx, err); objects.IsPassing(err) {
+			err = objects.Passing(fmt.Errorf("the store at %s does not answer: %w", s.client.EndpointURL().Host, err))
+		}
+		return err
 	}
 	said := fmt.Errorf("the store answers %s: %.200s", answer.Code, strings.TrimSpace(answer.Error()))
 	const check = "; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE and ~/.aws/credentials"
@@ -221,6 +224,10 @@ func (s *Store) classify(ctx context.Context, err error) error {
 		return fmt.Errorf("%w; name the region with ?region=... or AWS_REGION", said)
 	case "RequestTimeTooSkewed":
 		return fmt.Errorf("%w: %w; set this machine's clock", said, fs.ErrPermission)
+	case "ExpiredToken", "InvalidToken", "TokenRefreshRequired":
+		return fmt.Errorf("%w: %w; get new credentials (aws sso login, or AWS_SESSION_TOKEN)", said, fs.ErrPermission)
+	case "InvalidObjectState":
+		return snapshot.Errorf(snapshot.ErrUnsupported, "%w: it is archived (a storage class such as GLACIER): have it restored first (aws s3api restore-object)", said)
 	case "SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Busy":
 		return objects.Passing(said)
 	}

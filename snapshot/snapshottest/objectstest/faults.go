@@ -2,6 +2,7 @@ package objectstest
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -107,6 +108,25 @@ func (c *cutter) Write(p []byte) (int, error) {
 	_, _ = c.ResponseWriter.Write(p[:c.left]) // the connection ends anyway
 	_ = http.NewResponseController(c.ResponseWriter).Flush()
 	panic(http.ErrAbortHandler)
+}
+
+// Reset ends the connection after n bytes of the body without a goodbye, as a
+// firewall does that has forgotten it.
+func Reset(n int) Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		defer func() {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
+			_ = conn.Close()
+		}()
+		defer func() { _ = recover() }() // of what cuts
+		next.ServeHTTP(&cutter{w, n}, r)
+	}
 }
 
 // Headers lets a function change the answer's header before it is sent.
