@@ -52,3 +52,4 @@ if [ "$url" = --devserver ]; then
 fi
 
 node web/e2e/run.mjs "$url"
+if [ -n "$server" ]; then node web/e2e/restart.mjs "$work/devserver"; fi

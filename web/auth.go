@@ -137,6 +137,9 @@ func (s *Server) setCookie(c echo.Context, value string) {
 // turnAway answers a person who is not logged in.
 func (s *Server) turnAway(c echo.Context, why string) error {
 	if len(s.users) > 0 {
+		// Under no-referrer a browser sends the form with "Origin: null", which
+		// the guard refuses as it does every other page's.
+		c.Response().Header().Set("Referrer-Policy", "same-origin")
 		return c.HTML(http.StatusUnauthorized, strings.Replace(loginPage, "<form", "<p>"+htmlEscape(why)+"</p><form", 1))
 	}
 	return c.HTML(http.StatusUnauthorized, `<!doctype html><html lang="en"><meta charset="utf-8"><title>snapview</title>`+

@@ -44,6 +44,8 @@ func TestUsers_LogInWithTheirTokens(t *testing.T) {
 	browser := &http.Client{Jar: jar}
 	if a := e.raw(browser, "GET", "/auth", nil, nil); a.status != 401 || !strings.Contains(string(a.body), `type="password"`) {
 		t.Fatalf("no form: %d %s", a.status, a.body)
+	} else if policy := a.header.Get("Referrer-Policy"); policy != "same-origin" {
+		t.Errorf("under the policy %q a browser sends the form with Origin: null", policy)
 	}
 	form := func(token string) answer {
 		return e.raw(browser, "POST", "/login", map[string]string{"Content-Type": "application/x-www-form-urlencoded"},

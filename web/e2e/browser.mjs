@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 // The tools are installed beside the page's source.
 const require = createRequire(new URL('../ui/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
+const playwright = require('playwright-core');
 export const axePath = require.resolve('axe-core/axe.min.js');
 
 const flags = [
@@ -19,11 +19,18 @@ const flags = [
   '--disable-sync',
 ];
 
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** Opens one that takes any number of contexts, each as a browser of its own. */
+export function chromium() {
+  return playwright.chromium.launch({ executablePath, headless: true, args: flags });
+}
+
 /** Opens a browser whose close also removes its folder. */
 export async function launch(options = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'snapview-e2e-'));
-  const context = await chromium.launchPersistentContext(dir, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  const context = await playwright.chromium.launchPersistentContext(dir, {
+    executablePath,
     headless: true,
     args: flags,
     viewport: { width: 1360, height: 860 },
