@@ -76,10 +76,10 @@ func packings(t testing.TB, data []byte) map[string][]byte {
 }
 
 func TestAgainstTheProgram(t *testing.T) {
-	for _, n := range []int{0, 1, 64 << 10, 1_500_001} {
+	for _, n := range []int{0, 1, 64 << 10, 900_001} {
 		want := sample(n)
 		for how, packed := range packings(t, want) {
-			t.Run(fmt.Sprint(n, " bytes, ", how), func(t *testing.T) { format.Reads(t, packed, want, 40, 20_000+n/12) })
+			t.Run(fmt.Sprint(n, " bytes, ", how), func(t *testing.T) { format.Reads(t, packed, want, 25, 20_000+n/12) })
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestAgainstTheProgram_KindsOfData(t *testing.T) {
 		"zeros": make([]byte, 1<<20), "random": random, "few": few, "skewed": skewed,
 		"far": bytes.Repeat(random, 5), "one byte apart": bytes.Join([][]byte{random, random}, []byte{7}),
 	} {
-		for _, level := range []string{"-1", "-4", "-13"} {
+		for _, level := range []string{"-1", "-7"} {
 			packed := pack(t, want, "zstd", "-q", "-c", level)
 			t.Run(kind+" "+level, func(t *testing.T) { format.Reads(t, packed, want, 20, 50_000+len(want)/2) })
 		}
@@ -111,7 +111,7 @@ func TestFixture(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := pack(t, packed, "zstd", "-q", "-dc")
-	format.Reads(t, packed, want, 100, len(want)/50)
+	format.Reads(t, packed, want, 20, len(want)/50)
 }
 
 func TestWalk_InPieces(t *testing.T) {
