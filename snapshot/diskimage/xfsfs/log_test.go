@@ -64,6 +64,29 @@ func TestReplay_WhatTheKernelWouldReplay(t *testing.T) {
 	}
 }
 
+// What was a directory in the log, and a part of a file when the image was
+// taken, is not made a directory again.
+func TestReplay_CancelledBuffers(t *testing.T) {
+	needs(t)
+	t.Parallel()
+	image, mount := made(t, "32M", "--unsupported")
+	taken := filepath.Join(filepath.Dir(image), "taken")
+	imagefstest.Mounted(t, mount, image, "noatime", func() {
+		// The file takes all space that there is, so that of the directories too.
+		snapshottest.Run(t, mount, "sh", "-ec", `
+			for i in $(seq 60); do mkdir d$i; (cd d$i; seq -f 'a_rather_long_name_%g' 30 | xargs touch); done; sync
+			rm -r d*; sync
+			! tr '\0' x </dev/zero | dd of=all bs=64k status=none 2>/dev/null
+			sync; xfs_io -x -c 'shutdown -f' .`)
+		snapshottest.Run(t, "/", "cp", "--sparse=always", image, taken)
+	})
+	f, got := walked(t, taken)
+	if f.Replayed().Pieces == 0 {
+		t.Error("nothing was in the log: the test tests nothing")
+	}
+	judge(t, taken, mount, got)
+}
+
 // The log is a ring: what is to be replayed may go around its end.
 func TestReplay_AroundTheEnd(t *testing.T) {
 	needs(t)
