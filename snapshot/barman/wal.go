@@ -141,7 +141,9 @@ func (w *wal) folder(store objects.Store, dir string) error {
 	adding.SetLimit(atOnce)
 	for _, e := range list {
 		segment, ok := segmentOf(e.Name)
+		w.mu.Lock()
 		_, known := w.files[segment]
+		w.mu.Unlock()
 		if e.Dir || known || !ok || segment < m.beginWAL || segment > m.endWAL {
 			continue
 		}
