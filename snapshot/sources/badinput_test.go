@@ -46,8 +46,12 @@ var specimens = map[string]func(t *testing.T) specimen{
 	},
 	"tar": func(t *testing.T) specimen { return packed(t, "") },
 	"tar folder": func(t *testing.T) specimen {
-		dir := gunzipped(t)
-		return specimen{ref: dir, files: []string{dir + "/base.tar", dir + "/16384.tar", dir + "/pg_wal.tar", dir + "/backup_manifest"}}
+		at, dir := t.TempDir(), smallCluster(t)
+		tar := snapshottest.Tool(t, "tar")
+		snapshottest.Run(t, dir, tar, "--sort=name", "--exclude=./pg_wal/*", "--exclude=./backup_manifest", "-cf", at+"/base.tar", ".")
+		snapshottest.Run(t, dir+"/pg_wal", tar, "--sort=name", "-cf", at+"/pg_wal.tar", ".")
+		must(t, os.Rename(dir+"/backup_manifest", at+"/backup_manifest"))
+		return specimen{ref: at, files: []string{at + "/base.tar", at + "/pg_wal.tar", at + "/backup_manifest"}}
 	},
 	"gzip":  func(t *testing.T) specimen { return packed(t, "gzip") },
 	"lz4":   func(t *testing.T) specimen { return packed(t, "lz4") },
@@ -57,8 +61,7 @@ var specimens = map[string]func(t *testing.T) specimen{
 	"incremental chain": func(t *testing.T) specimen {
 		dir := snapshottest.Unpack(t, "pg17/pg17-incr-chain.tar.zst")
 		return specimen{ref: filepath.Join(dir, "fp-incr2"), files: []string{
-			dir + "/fp-full/backup_label", dir + "/fp-full/base/5/16385", dir + "/fp-incr1/global/pg_control",
-			dir + "/fp-incr2/backup_label", dir + "/fp-incr2/base/5/INCREMENTAL.16385", dir + "/fp-incr2/backup_manifest",
+			dir + "/fp-full/backup_label", dir + "/fp-incr1/global/pg_control", dir + "/fp-incr2/base/5/INCREMENTAL.16385",
 		}}
 	},
 	"ptar":           func(t *testing.T) specimen { return ptar(t, "") },
@@ -73,7 +76,7 @@ var specimens = map[string]func(t *testing.T) specimen{
 		if err != nil || len(bundles) == 0 {
 			t.Fatalf("%v, %v", bundles, err)
 		}
-		return specimen{ref: repo + "#" + label, sealed: true, files: append(bundles, at+"/backup.manifest", repo+"/backup/main/backup.info")}
+		return specimen{ref: repo + "#" + label, sealed: true, files: append(bundles[:1], at+"/backup.manifest", repo+"/backup/main/backup.info")}
 	},
 	"Barman": func(t *testing.T) specimen {
 		home := t.TempDir()
@@ -85,7 +88,7 @@ var specimens = map[string]func(t *testing.T) specimen{
 			t.Fatalf("%v, %v", backups, err)
 		}
 		last := backups[len(backups)-1]
-		return specimen{ref: last, files: []string{last + "/backup.info", last + "/data/global/pg_control", last + "/data/PG_VERSION"}}
+		return specimen{ref: last, files: []string{last + "/backup.info", last + "/data/global/pg_control"}}
 	},
 	"disk image": func(t *testing.T) specimen {
 		image := filepath.Join(t.TempDir(), "disk")
