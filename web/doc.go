@@ -28,8 +28,9 @@
 // What the gate does not stop, the other walls must: functions that a
 // superuser may call (the reader is none), and set_config on settings of the
 // connection that is thrown away. The reader is a member of pg_read_all_data
-// and so can select the password hashes in pg_authid; the page can hide them,
-// but nothing here blocks it.
+// and so can select the password hashes in pg_authid; only what made the server
+// can have taken them away before (pgrunner.Config.HidePasswords). What refuses
+// each of some hundred attempts stands in webtest/attempts.json.
 //
 // # Streaming
 //

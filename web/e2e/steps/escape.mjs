@@ -27,7 +27,7 @@ export const escape = [
       const table = world.name(world.table);
       const column = '"' + world.table.columns.at(-1).name.replaceAll('"', '""') + '"';
       const sequence = await one("select format('%I.%I', schemaname, sequencename) from pg_sequences limit 1");
-      const state = () => one(`select concat_ws(' ', (select count(*) from ${table}), (select md5(string_agg(t::text, '' order by t::text)) from (select * from ${table} limit 1000) t),
+      const state = () => one(`select concat_ws(' ', (select count(*) from ${table}), (select sum(hashtext(t::text)) from ${table} t),
         (select count(*) from pg_class), (select count(*) from pg_roles), (select count(*) from pg_largeobject_metadata), (select last_value from ${sequence ?? '(select 0 as last_value) s'}))`);
       const before = await state();
       // Which of the list's columns holds is seen from the server itself.
