@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/snapview/snapview/snapshot/diskimage/imagefs"
 	"github.com/snapview/snapview/snapshot/snapshottest"
@@ -170,13 +171,26 @@ func Compare(t testing.TB, got, want map[string]string) {
 	}
 }
 
-// Mounted runs what needs an image mounted by the kernel.
+// Mounted runs what needs an image mounted by the kernel. When it returns the
+// file system is unmounted everywhere: a mount namespace that another process
+// made meanwhile has a mount of its own, until it ends.
 func Mounted(t testing.TB, at, image, options string, run func()) {
 	t.Helper()
 	snapshottest.Run(t, "/", "mount", "-o", "loop,"+options, image, at)
 	defer func() {
 		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v %s", err, out)
+			return
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			out, err := exec.Command("losetup", "-j", image).CombinedOutput()
+			if err == nil && len(out) == 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Errorf("the image is still in use: %v %s", err, out)
+				return
+			}
 		}
 	}()
 	run()
