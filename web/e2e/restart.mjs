@@ -6,7 +6,10 @@
 // then the page says what to do, and goes on by itself after it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { launch } from './browser.mjs';
 import { until } from './page.mjs';
 
@@ -16,11 +19,14 @@ if (!program) {
   process.exit(2);
 }
 const token = 'a-token-of-ada-that-is-long';
+// A server that is killed leaves its PostgreSQL's folder; that user has to get in.
+const work = mkdtempSync(join(tmpdir(), 'sv-'));
+chmodSync(work, 0o755);
 let server;
 
 // start runs the program on a port and returns the link that it prints.
 async function start(port, ...args) {
-  server = spawn(program, ['-listen', `127.0.0.1:${port}`, '-quiet', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  server = spawn(program, ['-listen', `127.0.0.1:${port}`, '-quiet', ...args], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TMPDIR: work } });
   server.gone = new Promise((done) => server.once('exit', done));
   return new Promise((done, fail) => {
     let text = '';
@@ -115,5 +121,6 @@ try {
   }
 } finally {
   await browser.close();
+  rmSync(work, { recursive: true, force: true, maxRetries: 10, retryDelay: 500 });
 }
 process.exit(failed ? 1 : 0);
