@@ -112,6 +112,9 @@ func fill(t testing.TB, dir string) {
 		(cd leaf; seq -f 'a_name_in_a_directory_that_has_a_leaf_number_%g' 300 | xargs touch)
 		(cd node; ls -d -1 "$PWD"/* | sed -n '1~3p' | tr '\n' '\0' | xargs -0 rm)
 		head -c 4000000 /dev/urandom > holes
+		# Space that a file had before is no longer zeros.
+		for i in $(seq 8); do head -c 4000000 /dev/urandom > old$i; done; sync; rm old*; sync
+		xfs_io -f -c 'falloc 0 30000000' unwritten
 		xfs_io -c 'falloc 4000000 1000000' holes
 		for i in $(seq 0 2 900); do echo "fpunch $((i*4096)) 4096"; done | xfs_io holes >/dev/null`)
 }
