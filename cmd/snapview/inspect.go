@@ -88,7 +88,11 @@ func (a *app) inspect(ctx context.Context, ref string, f *openFlags, settings, f
 		}
 	}
 	if !a.json {
-		fmt.Fprintf(a.out, "\nit can be opened: snapview open %s\n", sources.Redact(ref))
+		verdict := "it can be opened"
+		if slices.ContainsFunc(checks, func(c snapshot.Check) bool { return c.Name == "server" && c.Outcome == snapshot.Warn }) {
+			verdict = "the backup is good, but see what is said of the server"
+		}
+		fmt.Fprintf(a.out, "\n%s: snapview open %s\n", verdict, sources.Redact(ref))
 	}
 	return nil
 }
