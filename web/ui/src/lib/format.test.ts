@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, basename, bytes, clock, duration, estimate, percent, short, utc } from './format';
+import { ago, basename, bytes, clock, count, duration, estimate, percent, short, utc } from './format';
 
 describe('bytes', () => {
   it.each([
@@ -19,6 +19,10 @@ describe('numbers', () => {
     'short %d',
     (n, text) => expect(short(n)).toBe(text),
   );
+  it.each([[0, '0'], [999, '999'], [1000, '1,000'], [1_234_567, '1,234,567'], [-65_432.4, '-65,432'], [9_007_199_254_740_991, '9,007,199,254,740,991']])('count %d', (n, text) => {
+    expect(count(n)).toBe(text);
+    expect(n.toLocaleString('en-US', { maximumFractionDigits: 0 })).toBe(text);
+  });
   it('says when there is no estimate', () => {
     expect(estimate(-1)).toBe('no estimate');
     expect(estimate(0)).toBe('~0');
