@@ -63,7 +63,13 @@ func (f *frameWriter) close() {
 	<-f.done
 }
 
-const rowsPrefix = `{"rows":[`
+// A batch begins with how many rows it has, so that a client can keep the line
+// as it came and read it when somebody looks at those rows. The number is known
+// when the batch is full; the spaces before it are white space to JSON.
+const (
+	countPrefix = `{"count":    ` // as wide as batchRows, and a digit more
+	rowsPrefix  = countPrefix + `,"rows":[`
+)
 
 // row adds one row; a nil value is NULL. The values are copied.
 func (f *frameWriter) row(values [][]byte) error {
@@ -91,6 +97,8 @@ func (f *frameWriter) flushRows() {
 		return
 	}
 	f.buf = append(f.buf, "]}\n"...)
+	digits := strconv.Itoa(f.rows)
+	copy(f.buf[len(countPrefix)-len(digits):], digits)
 	f.err = f.out.write(f.buf)
 	f.rows = 0
 	if cap(f.buf) > 8*batchBytes {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +263,8 @@ func (e *env) query(sql string, more ...map[string]any) result {
 	return parseResult(e.t, a.body)
 }
 
+var rowsLine = regexp.MustCompile(`^\{"count": *[1-9][0-9]*,"rows":\[\[`)
+
 func parseResult(t testing.TB, body []byte) result {
 	t.Helper()
 	var r result
@@ -272,6 +275,7 @@ func parseResult(t testing.TB, body []byte) result {
 		}
 		var f struct {
 			Cols   json.RawMessage
+			Count  *int
 			Rows   [][]any
 			Notice *struct{ Message string }
 			End    *queryEnd
@@ -287,6 +291,10 @@ func parseResult(t testing.TB, body []byte) result {
 		if f.Rows != nil {
 			r.Rows = append(r.Rows, f.Rows...)
 			r.Batches = append(r.Batches, len(f.Rows))
+			// The page counts on it without looking at the rows.
+			if f.Count == nil || *f.Count != len(f.Rows) || !rowsLine.MatchString(line) {
+				t.Fatalf("a frame of %d rows begins so: %.30s", len(f.Rows), line)
+			}
 		}
 		if f.Notice != nil {
 			r.Notices = append(r.Notices, f.Notice.Message)

@@ -17,7 +17,7 @@ export const escape = [
       const query = (sql) => page.evaluate(async ([url, sql]) => {
         const answer = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Snapview': '1' }, body: JSON.stringify({ sql, timeoutSeconds: 60 }) });
         const lines = (await answer.text()).trim().split('\n');
-        return { rows: lines.filter((l) => l.startsWith('{"rows"')).flatMap((l) => JSON.parse(l).rows), end: JSON.parse(lines.at(-1)).end };
+        return { rows: lines.flatMap((l) => JSON.parse(l).rows ?? []), end: JSON.parse(lines.at(-1)).end };
       }, [`/api/v1${world.root}/databases/${encodeURIComponent(world.db)}/query`, sql]);
       const one = async (sql) => {
         const { rows, end } = await query(sql);

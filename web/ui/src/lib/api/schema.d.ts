@@ -1811,8 +1811,13 @@ export interface components {
             /** @description The server's limit applies in any case. */
             timeoutSeconds?: number;
         };
-        /** @description One line of a query's stream; has exactly one of the properties. */
+        /** @description One line of a query's stream; has exactly one of the properties, and `count` with `rows`. */
         Frame: {
+            /**
+             * @description Number of `rows` in this line, at its very beginning: a client can keep the line as it is and parse it when it
+             *     needs the rows. Spaces may stand before the number.
+             */
+            count?: number;
             cols?: components["schemas"]["ResultColumn"][];
             rows?: components["schemas"]["Cell"][][];
             notice?: {
