@@ -94,6 +94,7 @@ func (o *Overlay) Checkpoint(name string, last ...Patch) (LayerID, error) {
 	o.files.Store(&files)
 	o.m.replace(srcZeroTop, srcZeroBelow)
 	o.ids = append(o.ids, m.id)
+	s.account.note(sealed, o.spent.Swap(0))
 	o.log, o.top = log, srcLayer+source(len(files)-1)
 	o.data = o.file(o.top)
 	o.topHeld.Store(0)
@@ -127,7 +128,9 @@ func (o *Overlay) amend(patches []Patch) (before []Patch, err error) {
 			return before, err
 		}
 		before = append(before, was)
-		o.used.Add(int64(o.m.countNot(b, 1, o.top)))
+		n := int64(o.m.countNot(b, 1, o.top))
+		o.used.Add(n)
+		o.refund(-n) // limit or not
 		o.count(o.m.set(b, 1, o.top, noSource, o.top), o.top)
 		o.changes.Add(1)
 	}

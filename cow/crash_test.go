@@ -49,7 +49,7 @@ func newSim(t testing.TB, seed uint64) *sim {
 	size := 512<<10 + m.rnd.IntN(2)*1000
 	m.base, m.model = testBase(size)
 	m.model = bytes.Clone(m.model)
-	s, err := CreateStore(filepath.Join(m.dir, "0"), StoreOptions{m.base.ID, int64(size)})
+	s, err := CreateStore(filepath.Join(m.dir, "0"), StoreOptions{BaseID: m.base.ID, VirtualSize: int64(size)})
 	must(t, err)
 	m.start(s, func() (*Overlay, error) { return s.NewTop(LayerID{}, m.base, noHeadroom) })
 	return m

@@ -43,8 +43,9 @@
 //     exclusive for what reads, merges and writes
 //   - the map's chunks, then its pending changes: never held during I/O
 //
-// Store.mu (the list of open overlays), the holder's mutex and that of
-// hostSpace are taken last, and nothing is locked while they are held.
+// Store.mu (the list of open overlays), the holder's mutex and those of
+// hostSpace and account are taken last, and nothing is locked while they are
+// held.
 //
 // Reads take only the chunks' locks. A write that is held for want of room
 // waits with no lock at all, so that reads, Sync, Checkpoint and Close go on.

@@ -139,5 +139,6 @@ func (s *Store) removeLayer(id LayerID) error {
 			return err
 		}
 	}
+	s.account.remove(id)
 	return nil
 }

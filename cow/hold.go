@@ -16,6 +16,7 @@ const (
 	HoldNone     HoldReason = ""
 	HoldQuota    HoldReason = "quota"
 	HoldDiskFull HoldReason = "host-disk-full"
+	HoldTotal    HoldReason = "total-quota" // of all stores that share a Budget
 )
 
 // A Hold describes the writes that wait for room at one moment.
@@ -23,7 +24,7 @@ type Hold struct {
 	Reason   HoldReason // HoldNone: writes go on
 	Writers  int        // writes that wait
 	Used     int64      // bytes that count against Limit
-	Limit    int64      // bytes, 0 without a limit
+	Limit    int64      // bytes, 0 without a limit; with HoldTotal the Budget's, and so is Used
 	Free     int64      // bytes free on the host's file system
 	Headroom int64      // bytes of it that are kept free
 	Since    time.Time  // when the first of these writes was held; zero with HoldNone
@@ -161,11 +162,15 @@ func (h *holder) close() { close(h.end) }
 // describe is the present state for an event. o.hold.mu is held.
 func (o *Overlay) describe() Hold {
 	free, _, _ := o.room.look()
-	return Hold{
+	h := Hold{
 		Reason: o.hold.reason, Writers: o.hold.writers, Since: o.hold.since,
 		Used: o.used.Load() * BlockSize, Limit: o.room.limit.Load() * BlockSize,
 		Free: free, Headroom: max(o.room.headroom, 0),
 	}
+	if h.Reason == HoldTotal {
+		h.Used, h.Limit = o.store.account.budget.Used(), o.store.account.budget.Limit()
+	}
+	return h
 }
 
 // SetLimit changes Options.MaxBytes, in bytes, and lets held writes go on that
@@ -177,7 +182,8 @@ func (o *Overlay) SetLimit(maxBytes int64) {
 
 // FailWhenFull makes writes that find no room fail with ErrNoRoom from now on,
 // those that wait already included. It is for the way down: unmounting waits
-// for the writes of the mount, which would wait for room that nobody makes.
+// for the writes of the mount, which would wait for room that nobody makes. A
+// Budget that is used up lets them pass, as what they write is soon given back.
 func (o *Overlay) FailWhenFull() {
 	o.hold.never.Store(true)
 	o.hold.wake()
@@ -202,12 +208,14 @@ const (
 
 var start = time.Now()
 
-func (r *hostSpace) setLimit(maxBytes int64) {
-	if maxBytes > 0 {
-		r.limit.Store(max(1, maxBytes/BlockSize))
-	} else {
-		r.limit.Store(0)
+func (r *hostSpace) setLimit(maxBytes int64) { r.limit.Store(limitBlocks(maxBytes)) }
+
+// limitBlocks is a limit of bytes in blocks; 0, and less, is none.
+func limitBlocks(maxBytes int64) int64 {
+	if maxBytes <= 0 {
+		return 0
 	}
+	return max(1, maxBytes/BlockSize)
 }
 
 // spend takes n blocks from the budget, looking at the file system when it is
@@ -238,16 +246,29 @@ func (o *Overlay) reserve(n int64) error {
 		o.used.Add(-n)
 		return &noRoom{HoldQuota, n}
 	}
-	if !o.room.spend(n) {
+	if !o.spend(n) {
 		o.used.Add(-n)
+		return &noRoom{HoldTotal, n}
+	}
+	if !o.room.spend(n) {
+		o.release(n)
 		return &noRoom{HoldDiskFull, n}
 	}
 	return nil
 }
 
+// release takes back what reserve counted for n blocks.
+func (o *Overlay) release(n int64) {
+	o.used.Add(-n)
+	o.refund(n)
+}
+
 // hasRoom reports whether a write of n blocks is worth trying again.
 func (o *Overlay) hasRoom(n int64) bool {
 	if limit := o.room.limit.Load(); limit > 0 && o.used.Load()+n > limit {
+		return false
+	}
+	if b := o.store.account.budget; b != nil && !o.hold.never.Load() && !b.fits(n) {
 		return false
 	}
 	if o.room.headroom < 0 {

@@ -192,7 +192,7 @@ func TestHold_AFullHostDisk(t *testing.T) {
 		}
 	})
 	b, model := testBase(4 << 20)
-	s, err := CreateStore(dir+"/store", StoreOptions{b.ID, b.Reader.Size()})
+	s, err := CreateStore(dir+"/store", StoreOptions{BaseID: b.ID, VirtualSize: b.Reader.Size()})
 	must(t, err)
 	h := new(holds)
 	o, err := s.NewTop(LayerID{}, b, Options{Headroom: -1, OnHold: h.tell})

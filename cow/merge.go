@@ -73,6 +73,7 @@ func (s *Store) Merge(ctx context.Context, id LayerID, progress func(done, total
 	if err := putFile(s.mapPath(id), b, func() error { return s.hook("merge-map") }); err != nil {
 		return err
 	}
+	s.account.merged(parent.id, id, int64(merged.held.GetCardinality()))
 	s.forgetMerged(parent.id, id)
 	if err := s.hook("merge-done"); err != nil {
 		return err

@@ -260,6 +260,8 @@ func (s *Store) newOverlay(maps []*layerMap, data *os.File, base Base, opts Opti
 		o.used.Add(int64(m.held.GetCardinality()))
 	}
 	o.topHeld.Store(int64(top.held.GetCardinality()))
+	o.spent.Store(o.topHeld.Load())
+	s.account.take(top.id, o.topHeld.Load())
 	o.topZero.Store(int64(top.zero.GetCardinality()))
 	o.m.extents(0, o.m.blocks, func(_, n uint64, src source) bool {
 		if isZeroSource(src) {

@@ -57,7 +57,10 @@ type Overlay struct {
 	viewHeld, viewZero, topHeld, topZero atomic.Int64
 	// used counts, in blocks, the data of all layers of the chain and what
 	// writes under way have reserved.
-	used    atomic.Int64
+	used atomic.Int64
+	// spent is the top's part of it, in blocks, as it counts against the
+	// store's Budget; without one it means nothing.
+	spent   atomic.Int64
 	written atomic.Int64 // bytes
 	// changes grows with every completed write; synced is its value that
 	// the last Sync covers, guarded by sync.
@@ -105,6 +108,7 @@ func (o *Overlay) Close() error {
 	defer o.sync.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.store.account.note(o.ids[len(o.ids)-1], o.spent.Swap(0))
 	// The lock ends here even if a caller of MapFile keeps the file open.
 	unix.Flock(int(o.data.fd), unix.LOCK_UN)
 	o.closeFiles()

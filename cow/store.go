@@ -37,6 +37,10 @@ var (
 type StoreOptions struct {
 	BaseID      BaseID
 	VirtualSize int64 // the base's Size in bytes, at most MaxVirtualSize
+
+	// Budget, if not nil, is what the store's layers count against together
+	// with those of other stores. Store.Dispose ends that.
+	Budget *Budget
 }
 
 // A Base is a base and its identity. The caller keeps the Reader open for as
@@ -55,6 +59,8 @@ type Store struct {
 
 	mu   sync.Mutex
 	open map[*Overlay]struct{}
+
+	account account
 
 	// hook is called at the steps that a crash may fall between; tests stop
 	// there.
@@ -100,6 +106,7 @@ func CreateStore(dir string, o StoreOptions) (*Store, error) {
 		}
 	}
 	s := newStore(dir, o.BaseID, o.VirtualSize)
+	s.account.budget = o.Budget
 	unlock, err := s.lock()
 	if err != nil {
 		return nil, err

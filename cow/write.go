@@ -145,14 +145,14 @@ func (o *Overlay) storeBlocks(p []byte, b uint64, n int) error {
 		return err
 	}
 	if _, err := o.data.f.WriteAt(p, int64(b)*BlockSize); err != nil {
-		o.used.Add(-int64(need))
+		o.release(int64(need))
 		return err
 	}
 	t := o.m.set(b, n, o.top, noSource, o.top)
 	o.count(t, o.top)
 	// Another write may have stored some of these blocks in the meantime.
 	if extra := need - (t.base + t.zeroTop + t.zeroBelow + t.below); extra > 0 {
-		o.used.Add(-int64(extra))
+		o.release(int64(extra))
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func (o *Overlay) zeroRun(b uint64, n int) {
 		b, n = b+uint64(k), n-k
 	}
 	if freed > 0 {
-		o.used.Add(-freed)
+		o.release(freed)
 		o.hold.wake()
 	}
 }
