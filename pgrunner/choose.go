@@ -94,7 +94,7 @@ func (c Config) complete() (Config, error) {
 			p, len(p), maxSocketPath)
 	}
 	if c.MemoryBytes == 0 {
-		c.MemoryBytes = defaultMemory()
+		c.MemoryBytes = DefaultMemory()
 	}
 	if c.ShmBytes == 0 {
 		c.ShmBytes = 256 << 20
@@ -114,8 +114,9 @@ func (c Config) complete() (Config, error) {
 	return c, nil
 }
 
-// defaultMemory is half the host's, but 1 GiB at least and 4 GiB at most.
-func defaultMemory() int64 {
+// DefaultMemory is Config.MemoryBytes where nobody says it: half the host's
+// memory, but 1 GiB at least and 4 GiB at most.
+func DefaultMemory() int64 {
 	b, _ := os.ReadFile("/proc/meminfo")
 	var kib int64
 	_, _ = fmt.Sscanf(string(b), "MemTotal: %d kB", &kib)

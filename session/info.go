@@ -45,14 +45,11 @@ func (s *Session) Info() Info {
 	p := &s.parts
 	i := Info{
 		ID: s.id, Ref: sources.Redact(s.opts.Ref), State: s.state, Why: s.why, Failure: s.failure,
-		Opened: s.opened, Ready: s.ready, Writable: s.opts.Writable,
+		Opened: s.opened, Ready: s.ready, Expires: s.expires, Writable: s.opts.Writable,
 		Snapshot: p.snapshot, Plan: p.plan, NBDAddr: p.nbdAddr, Name: s.opts.Name,
 	}
 	if s.origin != nil {
 		i.Parent = s.origin.parent
-	}
-	if s.opts.TTL > 0 {
-		i.Expires = s.opened.Add(s.opts.TTL)
 	}
 	if s.opts.Idle > 0 {
 		i.Idle = s.used.Add(s.opts.Idle)

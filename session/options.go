@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/snapview/snapview/attach"
+	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/pgrunner"
 	"github.com/snapview/snapview/snapshot"
 )
@@ -43,7 +44,12 @@ type Options struct {
 	MaxOverlay int64
 
 	// TTL is how long the session may live, Idle how long it may stay unused
-	// (see Session.Touch); 0 for as long as nobody closes it.
+	// Budget, if not nil, is what the overlays of all sessions with it may hold
+	// together; writes are held when it is used up.
+	Budget *cow.Budget
+
+	// (see Session.Touch); 0 for as long as nobody closes it. Session.Keep
+	// changes the first.
 	TTL  time.Duration
 	Idle time.Duration
 

@@ -53,6 +53,8 @@ type Session struct {
 	opened   time.Time
 	ready    time.Time
 	used     time.Time
+	expires  time.Time   // end of its time to live; zero without one
+	expiry   *time.Timer // closes it then; nil while it is not ready, or without an end
 	parts    parts
 }
 
@@ -101,7 +103,8 @@ func newSession(opts Options, record Record) (*Session, error) {
 	record.ID, record.Ref, record.Name = s.id, sources.Redact(opts.Ref), opts.Name
 	record.State, record.PID, record.Opened = Opening, os.Getpid(), now
 	if opts.TTL > 0 {
-		record.Expires = now.Add(opts.TTL)
+		s.expires = now.Add(opts.TTL)
+		record.Expires = s.expires
 	}
 	var err error
 	if s.ledger, err = createLedger(sessionsDir(opts.StateDir), record); err != nil {

@@ -153,7 +153,7 @@ func (s *Session) createStore(d *sharedDisk) error {
 		return err
 	}
 	id := cow.BaseID(d.base.Identity())
-	store, err := createStoreDir(dir, cow.StoreOptions{BaseID: id, VirtualSize: d.base.Size()})
+	store, err := createStoreDir(dir, cow.StoreOptions{BaseID: id, VirtualSize: d.base.Size(), Budget: s.opts.Budget})
 	if err != nil {
 		return err
 	}

@@ -356,6 +356,8 @@ func (s *Session) serverConfig() pgrunner.Config {
 			if e.Phase == "choose" || e.Phase == "pull" {
 				phase = Identify
 			}
+	case cow.HoldTotal:
+		message = fmt.Sprintf("writes are held: the overlays of all sessions together have reached their limit of %d bytes; close a session or discard layers, of this one or another", h.Limit)
 			s.events.add(Event{Kind: Progress, Phase: phase, Message: e.Message, Done: e.Done, Total: e.Total})
 		},
 	}

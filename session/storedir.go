@@ -41,6 +41,8 @@ func (d *storeDir) remove() error {
 	err := os.RemoveAll(d.dir)
 	if err != nil {
 		err = fmt.Errorf("removing the overlay: %w", err)
+	} else if d.Store != nil {
+		d.Dispose()
 	}
 	return errors.Join(err, d.lock.Close())
 }

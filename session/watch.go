@@ -15,9 +15,10 @@ const sampleEvery = time.Second
 func (s *Session) watch() {
 	p, _ := s.get()
 	go s.sample()
-	if s.opts.TTL > 0 {
-		s.closeAfter(time.Until(s.opened.Add(s.opts.TTL)), fmt.Sprintf("its time to live of %v is over", s.opts.TTL))
-	}
+	s.mu.Lock()
+	s.armExpiry()
+	s.mu.Unlock()
+	context.AfterFunc(s.life, s.disarmExpiry)
 	if s.opts.Idle > 0 {
 		go s.closeWhenIdle()
 	}
@@ -34,11 +35,6 @@ func (s *Session) End(why string) {
 	if err := s.closeBecause(ctx, why); err != nil {
 		s.notice(err.Error())
 	}
-}
-
-func (s *Session) closeAfter(d time.Duration, why string) {
-	timer := time.AfterFunc(max(d, 0), func() { s.End(why) })
-	context.AfterFunc(s.life, func() { timer.Stop() })
 }
 
 func (s *Session) closeWhenIdle() {

@@ -11,22 +11,53 @@ import (
 // A Statement is one that was run for a client: what an audit log keeps.
 type Statement struct {
 	Time      time.Time `json:"time"`           // it began
-	User      string    `json:"user,omitempty"` // empty: the operator
-	Remote    string    `json:"remote"`         // the client's address
+	Via       Via       `json:"via"`            // how it came in
+	User      string    `json:"user,omitempty"` // who was logged in; empty: the operator, or nobody knows (ViaPsql)
+	Remote    string    `json:"remote"`         // the client's address; "socket" on a unix socket
 	Session   string    `json:"session"`
-	Reference string    `json:"reference"` // the backup
+	Owner     string    `json:"owner,omitempty"` // of the session; empty: the operator
+	Reference string    `json:"reference"`       // the backup
 	Database  string    `json:"database"`
-	Kind      string    `json:"kind"` // query, rows, export, dump
+	Kind      string    `json:"kind"` // query, rows, export, dump; function (ViaPsql); or as Detail says
 	SQL       string    `json:"sql"`
+	Detail    string    `json:"detail,omitempty"` // of what has no SQL: keep, limit, close (see Server.auditAct)
 	Rows      int64     `json:"rows"`
 	Bytes     int64     `json:"bytes"` // of the answer
 	Millis    float64   `json:"ms"`
 	Outcome   string    `json:"outcome"` // ok, cancelled, failed
 	Error     string    `json:"error,omitempty"`
+
+	// With ViaPsql only. What the client calls itself nobody checks.
+	Role        string `json:"role,omitempty"`        // that it logged in as
+	Application string `json:"application,omitempty"` // its application_name
+	BytesIn     int64  `json:"bytesIn,omitempty"`     // that COPY FROM STDIN was given
+	Commands    int    `json:"commands,omitempty"`    // in the text, or calls of the function; absent: one
 }
+
+// Via is the way by which a statement came in.
+type Via string
+
+// The ways.
+const (
+	ViaPage    Via = "page"    // the page's listener
+	ViaCommand Via = "command" // a command of snapview, by a session's control socket
+	ViaPsql    Via = "psql"    // psql or another client of PostgreSQL, by a session's endpoint
+)
 
 // auditedSQL is how much of a statement is kept, in characters.
 const auditedSQL = 64 << 10
+
+// statementOf is what is known of a statement from the request that asks for it.
+func statementOf(c echo.Context, info Info) Statement {
+	st := Statement{
+		Via: ViaPage, User: userOf(c), Remote: c.Request().RemoteAddr,
+		Session: info.ID, Owner: info.Owner, Reference: info.Reference,
+	}
+	if c.Request().Context().Value(controlKey{}) != nil {
+		st.Via, st.Remote = ViaCommand, "socket"
+	}
+	return st
+}
 
 // begin registers a statement that a request runs; the caller calls the function
 // that comes back with the statement's error when it has ended.
@@ -36,17 +67,15 @@ func (s *Server) begin(c echo.Context, session Session, id, kind, database, sql 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	user, remote := userOf(c), c.Request().RemoteAddr
+	st := statementOf(c, info)
 	end := func(failure error) {
 		if failure != nil && ctx.Err() != nil {
 			failure = context.Cause(ctx)
 		}
 		s.queries.end(run)
-		st := Statement{
-			Time: run.started.UTC(), User: user, Remote: remote, Session: info.ID, Reference: info.Reference, Database: database,
-			Kind: kind, SQL: firstRunes(sql, auditedSQL), Rows: run.rows.Load(), Bytes: c.Response().Size,
-			Millis: millis(time.Since(run.started)), Outcome: "ok",
-		}
+		st.Time, st.Database, st.Kind, st.SQL = run.started.UTC(), database, kind, firstRunes(sql, auditedSQL)
+		st.Rows, st.Bytes = run.rows.Load(), c.Response().Size
+		st.Millis, st.Outcome = millis(time.Since(run.started)), "ok"
 		if failure != nil {
 			st.Outcome, st.Error = "failed", failure.Error()
 			if errors.Is(failure, errCancelled) || errors.Is(failure, errShutdown) || errors.Is(failure, errClientGone) || errors.Is(failure, context.Canceled) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,16 @@ func newMetrics(s *Server) *metrics {
 			Name: "snapview_http_requests_total", Help: "Requests by method and status.",
 		}, []string{"method", "code"}),
 	}
+	refused := func(by string, n *atomic.Int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "snapview_statements_refused_total", Help: "Statements that did not run because as many ran as may at once, by whose limit it was.",
+			ConstLabels: prometheus.Labels{"limit": by},
+		}, func() float64 { return float64(n.Load()) })
+	}
+	running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "snapview_statements_running", Help: "Statements and exports that run now.",
+	}, func() float64 { return float64(s.queries.count()) })
+	m.registry.MustRegister(running, refused("session", &s.queries.refusedBySession), refused("user", &s.queries.refusedByUser))
 	m.registry.MustRegister(m.statements, m.seconds, m.rows, m.requests, sessionsCollector{s.opts.Sessions},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -72,11 +83,43 @@ var (
 	descOverlay  = prometheus.NewDesc("snapview_overlay_bytes", "Bytes that a session's overlay holds.", []string{"session"}, nil)
 	descRead     = prometheus.NewDesc("snapview_backup_read_bytes_total", "Bytes read from a session's backup.", []string{"session"}, nil)
 	descHolding  = prometheus.NewDesc("snapview_overlay_holding", "1 while a session's writes wait for room.", []string{"session"}, nil)
+	descExpires  = prometheus.NewDesc("snapview_session_expires_timestamp_seconds", "When a session's time to live is over, for those that have one.", []string{"session"}, nil)
+
+	// What all sessions share. A limit that there is not has no sample.
+	descOpen         = prometheus.NewDesc("snapview_sessions_open", "Sessions that are open, being opened or being closed.", nil, nil)
+	descOpenLimit    = prometheus.NewDesc("snapview_sessions_open_limit", "How many sessions may be open.", nil, nil)
+	descOverlays     = prometheus.NewDesc("snapview_overlays_bytes", "Bytes of data that the overlays of all sessions hold together.", nil, nil)
+	descOverlayLimit = prometheus.NewDesc("snapview_overlays_limit_bytes", "How many bytes they may hold before writes are held.", nil, nil)
+	descMemory       = prometheus.NewDesc("snapview_memory_promised_bytes", "Memory that the servers of all sessions may take together.", nil, nil)
+	descMemoryLimit  = prometheus.NewDesc("snapview_memory_promised_limit_bytes", "How much memory they may be promised.", nil, nil)
 )
 
 func (sessionsCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSessions, descOverlay, descRead, descHolding} {
+	for _, d := range []*prometheus.Desc{
+		descSessions, descOverlay, descRead, descHolding, descExpires,
+		descOpen, descOpenLimit, descOverlays, descOverlayLimit, descMemory, descMemoryLimit,
+	} {
 		ch <- d
+	}
+}
+
+// collectTotals tells what the sessions hold together.
+func collectTotals(t *Totals, ch chan<- prometheus.Metric) {
+	if t == nil {
+		return
+	}
+	for _, each := range []struct {
+		total       Total
+		used, limit *prometheus.Desc
+	}{
+		{t.Sessions, descOpen, descOpenLimit},
+		{t.OverlayBytes, descOverlays, descOverlayLimit},
+		{t.MemoryBytes, descMemory, descMemoryLimit},
+	} {
+		ch <- prometheus.MustNewConstMetric(each.used, prometheus.GaugeValue, float64(each.total.Used))
+		if each.total.Limit > 0 {
+			ch <- prometheus.MustNewConstMetric(each.limit, prometheus.GaugeValue, float64(each.total.Limit))
+		}
 	}
 }
 
@@ -102,7 +145,11 @@ func (c sessionsCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descOverlay, prometheus.GaugeValue, float64(info.Stats.OverlayBytes), info.ID)
 		ch <- prometheus.MustNewConstMetric(descRead, prometheus.CounterValue, float64(info.Stats.BackupBytesRead), info.ID)
 		ch <- prometheus.MustNewConstMetric(descHolding, prometheus.GaugeValue, holding, info.ID)
+		if info.ExpiresAt != nil {
+			ch <- prometheus.MustNewConstMetric(descExpires, prometheus.GaugeValue, float64(info.ExpiresAt.Unix()), info.ID)
+		}
 	}
+	collectTotals(c.sessions.Totals(ctx), ch)
 	for state, n := range states {
 		ch <- prometheus.MustNewConstMetric(descSessions, prometheus.GaugeValue, float64(n), string(state))
 	}

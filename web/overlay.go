@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -80,6 +81,7 @@ func (s *Server) setLimit(c echo.Context) error {
 	if err := session.SetLimit(c.Request().Context(), *body.LimitBytes); err != nil {
 		return err
 	}
+	s.auditAct(c, session.Info(), "limit", strconv.FormatInt(*body.LimitBytes, 10)+" bytes of overlay")
 	return c.JSON(http.StatusOK, session.Info().Stats)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"sort"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,11 +27,14 @@ func fmtCancelled(why string) error { return errors.Join(errors.New(why), errCan
 // queries knows the statements that run, so that they can be listed and
 // cancelled by name.
 type queries struct {
-	most int // per session
+	most    int // per session
+	perUser int // over all sessions; who has no name has no limit of his own
 
 	mu   sync.Mutex
 	runs map[queryKey]*running
 }
+	// refused counts statements that did not run because others do.
+	refusedBySession, refusedByUser atomic.Int64
 
 type queryKey struct{ session, id string }
 
@@ -46,8 +50,8 @@ type running struct {
 	cancel   context.CancelCauseFunc
 }
 
-func newQueries(most int) *queries {
-	return &queries{most: most, runs: make(map[queryKey]*running)}
+func newQueries(most, perUser int) *queries {
+	return &queries{most: most, perUser: perUser, runs: make(map[queryKey]*running)}
 }
 
 var queryIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
@@ -67,15 +71,8 @@ func (q *queries) begin(ctx context.Context, user, session, id, kind, database, 
 	if q.runs[r.key] != nil {
 		return nil, nil, problem(http.StatusConflict, "conflict", "a statement with the id "+id+" runs already")
 	}
-	n := 0
-	for key := range q.runs {
-		if key.session == session {
-			n++
-		}
-	}
-	if n >= q.most {
-		return nil, nil, problem(http.StatusTooManyRequests, "busy", "too many statements of this session run at once").
-			withHint("wait for one to end, or cancel one")
+	if err := q.busy(user, session); err != nil {
+		return nil, nil, err
 	}
 	ctx, cancelTime := context.WithTimeoutCause(ctx, timeout, errDeadline)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -86,6 +83,41 @@ func (q *queries) begin(ctx context.Context, user, session, id, kind, database, 
 
 func (q *queries) end(r *running) {
 	r.cancel(nil)
+// count is how many statements run.
+func (q *queries) count() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.runs)
+}
+
+// busy refuses a statement when as many run as may; q.mu is held.
+func (q *queries) busy(user, session string) error {
+	here := 0
+	var own []*running
+	for key, r := range q.runs {
+		if key.session == session {
+			here++
+		}
+		if user != "" && r.user == user {
+			own = append(own, r)
+		}
+	}
+	if here >= q.most {
+		q.refusedBySession.Add(1)
+		return problem(http.StatusTooManyRequests, "busy", "too many statements of this session run at once").
+			withHint("wait for one to end, or cancel one")
+	}
+	if len(own) < q.perUser {
+		return nil
+	}
+	q.refusedByUser.Add(1)
+	oldest := slices.MinFunc(own, func(a, b *running) int { return a.started.Compare(b.started) })
+	return problem(http.StatusTooManyRequests, "busy", fmt.Sprintf(
+		"%s runs %d statements at once, which is as many as one person may over all sessions; the oldest has run for %v in session %s: %s",
+		user, len(own), time.Since(oldest.started).Round(time.Second), oldest.key.session, firstRunes(oldest.sql, 80))).
+		withHint("wait for one to end, or cancel one")
+}
+
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.runs, r.key)

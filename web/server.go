@@ -42,7 +42,8 @@ type Options struct {
 	TLS *tls.Config
 
 	// Audit, if not nil, is called after every statement that a client ran,
-	// from the goroutine that ran it.
+	// from the goroutine that ran it, and after what was done to a session that
+	// others feel (see Statement.Kind).
 	Audit func(Statement)
 
 	// Desks keeps tabs, saved statements and history; nil keeps them until the
@@ -67,7 +68,16 @@ type Options struct {
 	// MaxStatements is how many statements and exports run at once in one
 	// session; default 20.
 	MaxStatements int
+
+	// MaxStatementsPerUser is how many of them one of Users runs at once, over
+	// all sessions; default DefaultStatementsPerUser. The operator has no such
+	// limit, and so has everybody where people are not told apart.
+	MaxStatementsPerUser int
 }
+
+// DefaultStatementsPerUser leaves others room in a session, of what may run at
+// once in it, and is more than the page asks for at once by itself.
+const DefaultStatementsPerUser = 16
 
 // Version says what program this is.
 type Version struct {
@@ -117,6 +127,9 @@ func New(opts Options) (*Server, error) {
 	if opts.MaxStatements <= 0 {
 		opts.MaxStatements = 20
 	}
+	if opts.MaxStatementsPerUser <= 0 {
+		opts.MaxStatementsPerUser = DefaultStatementsPerUser
+	}
 	opts.Version = opts.Version.withDefaults()
 	if opts.Desks == nil {
 		opts.Desks = desk.New("", "")
@@ -127,7 +140,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, log: opts.Logger, auth: newAuthenticator(), assets: assets,
-		pools: newPools(), queries: newQueries(opts.MaxStatements), tickets: newTickets(),
+		pools: newPools(), queries: newQueries(opts.MaxStatements, opts.MaxStatementsPerUser), tickets: newTickets(),
 		users: opts.Users.hashes(), desks: opts.Desks,
 	}
 	s.metrics = newMetrics(s)
@@ -255,6 +268,10 @@ func markControl(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
+// IsControl says whether a request came over a control socket: from whoever may
+// open it, which is root of the host, and not from the page.
+func IsControl(ctx context.Context) bool { return isControl(ctx) }
+
 func isControl(ctx context.Context) bool { return ctx.Value(controlKey{}) != nil }
 
 // handler returns all routes behind the guard.
@@ -305,6 +322,7 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/sessions/:id/growth", s.getGrowth)
 	g.GET("/sessions/:id/growth/steps", s.getGrowthSteps)
 	g.PUT("/sessions/:id/limit", s.owned(s.setLimit))
+	g.PUT("/sessions/:id/time-to-live", s.owned(s.keepSession))
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
 	g.POST("/sessions/:id/checkpoints", s.owned(s.createCheckpoint))
 	g.POST("/sessions/:id/forks", s.createFork)

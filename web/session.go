@@ -31,6 +31,24 @@ type Sessions interface {
 	// Get returns the session of that id, or ErrNotFound. A session that was
 	// torn down stays visible, as closed, for as long as the program likes.
 	Get(ctx context.Context, id string) (Session, error)
+
+	// Totals returns what all sessions hold together of what they may; nil
+	// where nobody shares anything. It is cheap.
+	Totals(ctx context.Context) *Totals
+}
+
+// Totals are what the sessions of a shared server hold together, those that are
+// being opened and closed included.
+type Totals struct {
+	Sessions     Total `json:"sessions"`
+	OverlayBytes Total `json:"overlayBytes"` // data; every layer counts once
+	MemoryBytes  Total `json:"memoryBytes"`  // that their servers may take
+}
+
+// A Total is a figure and its limit.
+type Total struct {
+	Used  int64 `json:"used"`
+	Limit int64 `json:"limit,omitempty"` // 0: none
 }
 
 // A Session is one backup that is open, as the page sees it. All methods may
@@ -70,6 +88,12 @@ type Session interface {
 	// SetLimit changes how many bytes the overlay may hold; 0 means no limit
 	// but the disk. Writes that were held go on if there is room now.
 	SetLimit(ctx context.Context, bytes int64) error
+
+	// Keep changes when the session's time to live is over: after d from now,
+	// 0 for never. It returns the new end, the zero Time for never; ErrInvalid
+	// when that is longer than may be asked for, ErrNotReady when the session
+	// ends already.
+	Keep(ctx context.Context, d time.Duration) (time.Time, error)
 
 	// Checkpoints, Checkpoint and Fork are the overlay's layers; they return
 	// ErrNotSupported when the session has only one.
@@ -186,7 +210,7 @@ type Stats struct {
 	BackupBytesRead int64  `json:"backupBytesRead"`
 	Holding         bool   `json:"holding"` // writes wait for room
 	HoldingWhy      string `json:"holdingWhy,omitempty"`
-	HoldingReason   string `json:"holdingReason,omitempty"` // quota or host-disk-full
+	HoldingReason   string `json:"holdingReason,omitempty"` // quota, total-quota or host-disk-full
 }
 
 // A Sample is the figures that change, at one time.

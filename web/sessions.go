@@ -87,7 +87,10 @@ func (s *Server) listSessions(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	out := items[Info]{Items: make([]Info, 0, len(list))}
+	out := struct {
+		items[Info]
+		Totals *Totals `json:"totals,omitempty"`
+	}{items[Info]{Items: make([]Info, 0, len(list))}, s.opts.Sessions.Totals(c.Request().Context())}
 	for _, session := range list {
 		out.Items = append(out.Items, info(session))
 	}
@@ -115,6 +118,7 @@ func (s *Server) closeSession(c echo.Context) error {
 	if err := session.Close(c.Request().Context()); err != nil {
 		return err
 	}
+	s.auditAct(c, session.Info(), "close", "")
 	return c.JSON(http.StatusAccepted, info(session))
 }
 

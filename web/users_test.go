@@ -120,7 +120,7 @@ func TestUsers_OwnWhatTheyOpen(t *testing.T) {
 		t.Fatalf("%d %s", open.status, open.body)
 	}
 	e.reaches("opened-1", web.StateReady)
-	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"POST", "/checkpoints"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}} {
+	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"PUT", "/time-to-live"}, {"POST", "/checkpoints"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}} {
 		a := e.raw(client, write[0], "/api/v1/sessions/opened-1"+write[1], bearer("bob's token"), strings.NewReader(`{}`))
 		wantProblem(t, a, 403, "not-owner")
 	}

@@ -83,6 +83,8 @@ func holdingWhy(reason cow.HoldReason) string {
 	switch reason {
 	case cow.HoldQuota:
 		return "The overlay has reached its limit."
+	case cow.HoldTotal:
+		return "The overlays of all sessions together have reached their limit."
 	case cow.HoldDiskFull:
 		return "The host's disk is almost full."
 	}
@@ -107,10 +109,6 @@ func (v *sessionView) Samples(_ context.Context, since time.Time) ([]web.Sample,
 
 func webSample(s session.Sample) web.Sample {
 	return web.Sample{Time: s.At, OverlayBytes: s.OverlayBytes, BackupBytesRead: s.ReadBytes, Holding: s.Holding}
-}
-
-func (v *sessionView) SetLimit(_ context.Context, bytes int64) error {
-	return v.Session.SetLimit(bytes)
 }
 
 // Dump implements web.Session.

@@ -24,7 +24,6 @@ type catalogue struct {
 	opens  session.Options  // how they are opened, but for what is asked for
 	limits web.OpenLimits
 
-	opening    sync.Mutex // one session is let in at a time
 	refreshing sync.Mutex
 	mu         sync.Mutex
 	found      []storeState // by store, as stores
@@ -169,6 +168,11 @@ func (c *catalogue) Preflight(ctx context.Context, ref string, chain []string) (
 	defer snap.Close()
 	out := webSnapshot(snap)
 	addChecks(&out, serverChecks(ctx, snap, pgrunner.Config{Runner: c.opens.Runner, Image: c.opens.Image}))
+	if err := c.house.full(); err != nil {
+		out.Warnings = append(out.Warnings, web.Warning{
+			Code: "no-room", Severity: web.SeverityWarning, Title: "There is no room for one more session now", Detail: err.Error(),
+		})
+	}
 	return out, nil
 }
 
@@ -183,8 +187,6 @@ func (c *catalogue) Open(_ context.Context, o web.OpenOptions) (web.Session, err
 		return nil, err
 	}
 	opts.Ref, opts.Snapshot.Chain = refs[0], refs[1:]
-	c.opening.Lock()
-	defer c.opening.Unlock()
 	if err := c.house.begin(opts.Writable); err != nil {
 		return nil, err
 	}
@@ -210,6 +212,9 @@ func (c *catalogue) options(o web.OpenOptions) (session.Options, error) {
 	if o.MaxOverlayBytes > 0 {
 		if opts.MaxOverlay > 0 && o.MaxOverlayBytes > opts.MaxOverlay {
 			return invalid("an overlay may have %s at most", size(opts.MaxOverlay))
+		}
+		if total := c.opens.Budget.Limit(); total > 0 && o.MaxOverlayBytes > total {
+			return invalid("all overlays together may have %s at most", size(total))
 		}
 		opts.MaxOverlay = o.MaxOverlayBytes
 	}

@@ -21,10 +21,11 @@ type house struct {
 	pages *pages
 	// limits hold for sessions that are opened through the page, forks among
 	// them; nil where none is.
-	limits *web.OpenLimits
+	limits *houseLimits
 
 	mu     sync.Mutex
 	views  []*sessionView
+	coming int            // let in by begin, and not among views yet
 	closed bool           // no more sessions
 	starts sync.WaitGroup // of sessions that house.open and house.fork made
 }
@@ -82,38 +83,31 @@ func (h *house) all() []*sessionView {
 // errClosingDown is for those who come too late.
 var errClosingDown = fmt.Errorf("%w: snapview is closing down", web.ErrConflict)
 
-// begin lets a session be made, unless the house closes, has as many as it may,
-// or may have none that is written to. A call of starts.Done must follow.
+// begin lets a session be made, unless the house closes, has no room for one
+// more, or may have none that is written to. Either launch or unmade must follow.
 func (h *house) begin(writable bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return errClosingDown
 	}
-	if h.limits == nil {
-		h.starts.Add(1)
-		return nil
-	}
-	if writable && !h.limits.Writable {
+	if writable && h.limits != nil && !h.limits.Writable {
 		return fmt.Errorf("%w: scratch servers are not allowed here (snapview serve --allow-writable)", web.ErrInvalid)
 	}
-	if n := h.living(); h.limits.Sessions > 0 && n >= h.limits.Sessions {
-		return fmt.Errorf("%w: %d sessions are open, which is as many as are allowed: close one", web.ErrConflict, n)
+	if err := h.noRoom(); err != nil {
+		return fmt.Errorf("%w: %w", web.ErrConflict, err)
 	}
+	h.coming++
 	h.starts.Add(1)
 	return nil
 }
 
-// living counts sessions that hold something; h.mu is held. One that begin has
-// let in and add has not seen yet is not counted: a burst may overshoot by it,
-// so the catalogue lets one in at a time.
-func (h *house) living() (n int) {
-	for _, v := range h.views {
-		if !v.ended() {
-			n++
-		}
-	}
-	return n
+// unmade gives back what begin let in and nobody made.
+func (h *house) unmade() {
+	h.mu.Lock()
+	h.coming--
+	h.mu.Unlock()
+	h.starts.Done()
 }
 
 // ended says whether nothing is held any more.
@@ -151,7 +145,7 @@ func (h *house) forget() {
 func (h *house) open(o session.Options, database, owner string) (*sessionView, error) {
 	s, err := session.New(o)
 	if err != nil {
-		h.starts.Done()
+		h.unmade()
 		return nil, err
 	}
 	return h.launch(&sessionView{Session: s, house: h, database: database, owner: owner}, "session")
@@ -164,7 +158,7 @@ func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOpt
 	}
 	s, err := parent.Session.Fork(ctx, o)
 	if err != nil {
-		h.starts.Done()
+		h.unmade()
 		return nil, err
 	}
 	return h.launch(&sessionView{Session: s, house: h, database: parent.database, owner: owner}, "fork")
@@ -174,10 +168,11 @@ func (h *house) fork(ctx context.Context, parent *sessionView, o session.ForkOpt
 func (h *house) launch(v *sessionView, kind string) (*sessionView, error) {
 	s := v.Session
 	if err := h.pages.control(s); err != nil {
-		h.starts.Done()
+		h.unmade()
 		return nil, errors.Join(err, closeSession(s))
 	}
 	h.mu.Lock()
+	h.coming--
 	h.forget()
 	h.views = append(h.views, v)
 	h.mu.Unlock()

@@ -8,6 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/snapview/snapview/cow"
+	"github.com/snapview/snapview/pgrunner"
+	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/snapshot/sources"
 	"github.com/snapview/snapview/web"
 )
@@ -19,6 +22,8 @@ type serveFlags struct {
 	refresh  time.Duration
 	listen   string
 	sessions int
+	overlays bytesValue
+	memory   bytesValue
 	maxTTL   time.Duration
 	writable bool
 	team     teamFlags
@@ -36,14 +41,22 @@ on the list can be opened through the page. Runs until Ctrl-C, which tears down
 every session that is open.
 
 Sessions that are opened from the page end after --ttl, or when nobody has used
-them for --idle.
+them for --idle. Their owners may keep them longer, from the page or by snapview
+keep, --max-ttl from then at most.
+
+--max-overlay and --memory are for each session. --max-sessions, --max-overlay-total
+and --memory-total are for all: a backup that would not fit is not opened, and the
+refusal says who holds what. The total of the overlays is shared as it is needed: when
+it is used up, writes are held in all sessions, none is lost, and they go on when
+somebody ends a session or discards layers.
 
 For a team: --auth-token-file or --auth-header tells people apart, --tls-cert and
---tls-key encrypt, --audit-log keeps who ran what, --metrics-listen answers
-Prometheus. What somebody has opened all may look into; closing it, its limit and
+--tls-key encrypt, --audit-log keeps who ran what, on the page and with psql,
+--metrics-listen answers Prometheus. What somebody has opened all may look into; closing it, its limit and
 its checkpoints are his. The URL that is printed lets the operator in.`,
 		Example: `  snapview serve --store /backups --store /var/lib/pgbackrest
   snapview serve --store /backups --listen 127.0.0.1:8080 --max-sessions 4 --max-overlay 5GiB
+  snapview serve --store /backups --max-sessions 6 --max-overlay-total 40GiB --memory 2GiB --memory-total 8GiB
   snapview serve --store /backups --listen 0.0.0.0:8443 --allowed-host backups.example.org \
       --tls-cert cert.pem --tls-key key.pem --auth-token-file /etc/snapview/people --audit-log /var/log/snapview.json`,
 		Args: cobra.NoArgs,
@@ -55,6 +68,8 @@ its checkpoints are his. The URL that is printed lets the operator in.`,
 	flags.DurationVar(&s.refresh, "refresh", time.Minute, "how often to look at the stores")
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "address of the page; port 0 takes a free one")
 	flags.IntVar(&s.sessions, "max-sessions", 8, "how many sessions may be open; 0 for any number")
+	flags.Var(&s.overlays, "max-overlay-total", "hold writes when the overlays of all sessions together have this many bytes")
+	flags.Var(&s.memory, "memory-total", "open no session whose server's --memory would not fit into this beside the others'")
 	flags.DurationVar(&f.ttl, "ttl", 8*time.Hour, "close a session after this time, if it was not asked for another; 0 for never")
 	flags.DurationVar(&s.maxTTL, "max-ttl", 0, "the longest time that may be asked for; 0 for any")
 	flags.DurationVar(&f.idle, "idle", 0, "close a session when nobody used it for this time")
@@ -90,19 +105,19 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 	// Whoever may look into a backup here need not be one who may log in there.
 	opts.HidePasswords = true
 	h := a.newHouse(ctx, nil, "")
-	limits := web.OpenLimits{
-		Sessions: s.sessions, MaxOverlayBytes: opts.MaxOverlay, Writable: s.writable,
-		MaxTTL: int64(s.maxTTL / time.Second), DefaultTTL: int64(f.ttl / time.Second),
+	h.limits, err = s.limits(opts, f.ttl)
+	if err != nil {
+		return err
 	}
-	h.limits = &limits
-	catalogue := newCatalogue(h, s.stores, s.depth, opts, limits)
+	opts.Budget = h.limits.overlays
+	catalogue := newCatalogue(h, s.stores, s.depth, opts, h.limits.OpenLimits)
 	team, err := s.team.open(func(err error) { fmt.Fprintf(a.err, "! %v\n", err) })
 	if err != nil {
 		return err
 	}
 	pages, err := a.servePages(h, s.listen, func(o *web.Options) {
 		o.Catalogue, o.Users, o.TLS, o.Audit, o.AllowedHosts = catalogue, team.users, team.tls, team.audit, s.team.hosts
-		o.Logger = opts.Logger
+		o.Logger, o.MaxStatementsPerUser = opts.Logger, s.team.statements
 	})
 	if err != nil {
 		return errors.Join(err, team.Close())
@@ -123,6 +138,28 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 	stop()
 	<-done
 	return errors.Join(ctx.Err(), h.close(), pages.close(), team.Close())
+}
+
+// limits are what the flags allow, each session and all together.
+func (s *serveFlags) limits(opts session.Options, ttl time.Duration) (*houseLimits, error) {
+	l := &houseLimits{
+		OpenLimits: web.OpenLimits{
+			Sessions: s.sessions, MaxOverlayBytes: opts.MaxOverlay, Writable: s.writable,
+			MaxTTL: int64(s.maxTTL / time.Second), DefaultTTL: int64(ttl / time.Second),
+		},
+		overlays: cow.NewBudget(int64(s.overlays)),
+		memory:   opts.Memory, memoryTotal: int64(s.memory),
+	}
+	if l.memory == 0 {
+		l.memory = pgrunner.DefaultMemory()
+	}
+	if s.memory > 0 && l.memoryTotal < l.memory {
+		return nil, usageError{fmt.Errorf("serve: --memory-total %s is less than the %s of a single server (--memory)", size(l.memoryTotal), size(l.memory))}
+	}
+	if s.overlays > 0 && s.overlays < leastOverlay {
+		return nil, usageError{fmt.Errorf("serve: --max-overlay-total %s is less than the %s that opening one backup takes", size(int64(s.overlays)), size(leastOverlay))}
+	}
+	return l, nil
 }
 
 func (a *app) printServing(link string, stores []string) {

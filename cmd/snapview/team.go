@@ -28,6 +28,7 @@ type teamFlags struct {
 	cert, key     string
 	auditLog      string
 	metricsListen string
+	statements    int
 }
 
 func (f *teamFlags) add(c *cobra.Command) {
@@ -38,8 +39,9 @@ func (f *teamFlags) add(c *cobra.Command) {
 	flags.StringArrayVar(&f.hosts, "allowed-host", nil, "another name that the page may be reached by, such as the proxy's (repeatable)")
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate chain in PEM: the page is served by HTTPS")
 	flags.StringVar(&f.key, "tls-key", "", "its private key in PEM")
-	flags.StringVar(&f.auditLog, "audit-log", "", "append a line of JSON for every statement that is run on the page: who, when, what, rows, bytes")
+	flags.StringVar(&f.auditLog, "audit-log", "", "append a line of JSON for every statement that is run on the page, by psql or another client, or by a command: who, when, what, rows, bytes")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address on which /metrics answers Prometheus, without a login")
+	flags.IntVar(&f.statements, "max-statements-per-user", web.DefaultStatementsPerUser, "how many statements and exports one of these people may run at once, over all sessions")
 	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 }
 

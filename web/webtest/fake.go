@@ -16,6 +16,10 @@ import (
 
 // Sessions is a set of sessions in memory; it implements web.Sessions.
 type Sessions struct {
+	// Limits are those of all sessions together; nil where nobody shares them.
+	// What is used of them is counted.
+	Limits *web.Totals
+
 	mu   sync.Mutex
 	list []*Session
 }
@@ -42,6 +46,25 @@ func (s *Sessions) List(context.Context) ([]web.Session, error) {
 		list = append(list, s.list[i])
 	}
 	return list, nil
+}
+
+// Totals implements web.Sessions.
+func (s *Sessions) Totals(ctx context.Context) *web.Totals {
+	if s.Limits == nil {
+		return nil
+	}
+	t := *s.Limits
+	list, _ := s.List(ctx) //nolint:errcheck // it never fails
+	for _, session := range list {
+		switch i := session.Info(); i.State {
+		case web.StateClosed, web.StateFailed:
+		default:
+			t.Sessions.Used++
+			t.OverlayBytes.Used += i.Stats.OverlayBytes
+			t.MemoryBytes.Used += 2 << 30
+		}
+	}
+	return &t
 }
 
 // Get implements web.Sessions.

@@ -83,6 +83,22 @@ func (s *Session) Samples(_ context.Context, since time.Time) ([]web.Sample, err
 	return list, nil
 }
 
+// Keep implements web.Session. A day is the longest.
+func (s *Session) Keep(_ context.Context, d time.Duration) (time.Time, error) {
+	if d == 0 || d > 24*time.Hour {
+		return time.Time{}, fmt.Errorf("%w: a session may be kept 24h0m0s at most from now", web.ErrInvalid)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.info.State != web.StateOpening && s.info.State != web.StateReady {
+		return time.Time{}, web.ErrNotReady
+	}
+	end := time.Now().UTC().Add(d)
+	s.info.ExpiresAt = &end
+	s.emitLocked(web.Event{Type: web.EventWarning, Warning: &web.Warning{Code: "notice", Severity: web.SeverityInfo, Title: "The time to live was changed"}})
+	return end, nil
+}
+
 // SetLimit implements web.Session.
 func (s *Session) SetLimit(_ context.Context, bytes int64) error {
 	s.mu.Lock()

@@ -416,6 +416,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/time-to-live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change when the session's time to live is over.
+         * @description It counts from now. The time that it may stay unused holds beside it, and begins anew. More than the server's longest time (OpenLimits.maxTTLSeconds) is refused; it can be asked for again later.
+         */
+        put: operations["keepSession"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/checkpoints": {
         parameters: {
             query?: never;
@@ -1204,6 +1227,24 @@ export interface components {
             /** @description identify, lay-out, attach, recover, ready; close ones begin with close-. */
             name: string;
             /** @enum {string} */
+        /** @description What the sessions of a shared server hold together, of what they may. */
+        Totals: {
+            /** @description Open, being opened or being closed. */
+            sessions: components["schemas"]["Total"];
+            /** @description Data in all overlays; a layer that forks share counts once. When the limit is reached, writes are held in all sessions (total-quota). */
+            overlayBytes: components["schemas"]["Total"];
+            /** @description That their servers may take together. */
+            memoryBytes: components["schemas"]["Total"];
+        };
+        Total: {
+            /** Format: int64 */
+            used: number;
+            /**
+             * Format: int64
+             * @description Absent where there is none.
+             */
+            limit?: number;
+        };
             state: "pending" | "running" | "done" | "failed";
             detail?: string;
             /** Format: date-time */
@@ -1252,7 +1293,7 @@ export interface components {
              * @description The overlay's limit, or the host's disk.
              * @enum {string}
              */
-            holdingReason?: "quota" | "host-disk-full";
+            holdingReason?: "quota" | "total-quota" | "host-disk-full";
         };
         Warning: {
             code: string;
@@ -2725,6 +2766,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+                        totals?: components["schemas"]["Totals"];
             /** @description The figures. */
             200: {
                 headers: {
@@ -3016,6 +3058,43 @@ export interface operations {
             204: {
                 headers: {
                     [name: string]: unknown;
+    keepSession: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: int64
+                     * @description From now; 0 for until it is closed.
+                     */
+                    ttlSeconds: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The session, with its new end. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
                 };
                 content?: never;
             };

@@ -1,0 +1,25 @@
+package web
+
+import (
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// auditAct tells of what was done to a session itself, which others feel: that
+// it is kept longer, may hold more, is closed. In an audit log it stands among
+// the statements, with what was done as its kind.
+func (s *Server) auditAct(c echo.Context, info Info, kind, detail string) {
+	s.log.Info("session", "act", kind, "session", info.ID, "user", userOf(c), "detail", detail)
+	if s.opts.Audit == nil {
+		return
+	}
+	remote, via := c.Request().RemoteAddr, ViaPage
+	if isControl(c.Request().Context()) {
+		remote, via = "socket", ViaCommand
+	}
+	s.opts.Audit(Statement{
+		Time: time.Now().UTC(), Via: via, User: userOf(c), Remote: remote, Session: info.ID, Owner: info.Owner,
+		Reference: info.Reference, Kind: kind, Detail: detail, Outcome: "ok",
+	})
+}
