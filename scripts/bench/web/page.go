@@ -25,6 +25,7 @@ func page(ctx context.Context, o options, s *server) error {
 		ScriptBytes, AllBytes                           []float64
 		Load                                            []float64 // ms, a million rows into the page
 		Heap, HeapFew, Buffers                          []float64 // bytes
+		Renderer, RendererFew, Browser, BrowserFew      []float64 // bytes
 		FPS, P50, P95, Worst                            []float64
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
@@ -54,6 +55,10 @@ func page(ctx context.Context, o options, s *server) error {
 	line("page's heap with them, MiB", "", scale(got.Heap, 1<<20), "%.0f")
 	line(fmt.Sprintf("page's heap with %d, MiB", fewRows), "", scale(got.HeapFew, 1<<20), "%.0f")
 	line("buffers outside of the heap with them, MiB", "", scale(got.Buffers, 1<<20), "%.0f")
+	line("renderer's resident memory with them, MiB", "", scale(got.Renderer, 1<<20), "%.0f")
+	line(fmt.Sprintf("renderer's resident memory with %d, MiB", fewRows), "", scale(got.RendererFew, 1<<20), "%.0f")
+	line("resident memory of the browser's own process with them, MiB", "", scale(got.Browser, 1<<20), "%.0f")
+	line(fmt.Sprintf("the same with %d, MiB", fewRows), "", scale(got.BrowserFew, 1<<20), "%.0f")
 	line("frames a second while scrolling fast through them", "50", got.FPS, "%.0f")
 	line("a frame, median, ms", "", got.P50, "%.1f")
 	line("a frame, 95th percentile, ms", "", got.P95, "%.1f")

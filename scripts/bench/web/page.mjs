@@ -5,6 +5,7 @@
 // Times are the page's own (performance.now() is 0 where the navigation
 // begins) and end in the frame after the one that shows what was waited for.
 import { launch } from '../../../web/e2e/browser.mjs';
+import { resident } from './memory.mjs';
 
 const [base, cookie, runs] = process.argv.slice(2);
 const databases = 'main a[href$="/db/shop"]:not(.btn)'; // the first view can be used when they can be clicked
@@ -14,7 +15,7 @@ const many = 1_000_000;
 const few = 100_000;
 const out = {
   firstView: [], warmView: [], scriptBytes: [], allBytes: [], tables: [], tablesLoad: [], tablesAPI: [], table: [], tableLoad: [],
-  load: [], heap: [], heapFew: [], buffers: [], fps: [], p50: [], p95: [], worst: [],
+  load: [], heap: [], heapFew: [], buffers: [], renderer: [], rendererFew: [], browser: [], browserFew: [], fps: [], p50: [], p95: [], worst: [],
 };
 
 let before; // the metrics of the page, when it began to scroll
@@ -111,11 +112,16 @@ async function result() {
   const cdp = await browser.context.newCDPSession(page);
   try {
     await page.addInitScript((n) => localStorage.setItem('snapview.maxRows', String(n)), many);
-    out.heapFew.push((await read(page, cdp, few)).heap);
+    const some = await read(page, cdp, few);
+    out.heapFew.push(some.heap);
+    out.rendererFew.push(some.renderer);
+    out.browserFew.push(some.browser);
     const whole = await read(page, cdp, many);
     out.load.push(whole.ms);
     out.heap.push(whole.heap);
     out.buffers.push(whole.buffers);
+    out.renderer.push(whole.renderer);
+    out.browser.push(whole.browser);
     const grid = page.getByRole('grid');
     const box = await grid.boundingBox();
     const x = box.x + box.width / 2;
@@ -176,7 +182,7 @@ async function read(page, cdp, rows) {
   if (got !== rows) throw new Error(`${got} rows in the page, wanted ${rows}`);
   await cdp.send('HeapProfiler.collectGarbage');
   const usage = await cdp.send('Runtime.getHeapUsage');
-  return { ms, heap: usage.usedSize, buffers: (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0) };
+  return { ms, heap: usage.usedSize, buffers: (usage.backingStorageSize ?? 0) + (usage.embedderHeapUsedSize ?? 0), ...resident() };
 }
 
 // With BENCH_PROFILE=1: where the page's time goes while it scrolls, on standard
