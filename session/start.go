@@ -356,8 +356,6 @@ func (s *Session) serverConfig() pgrunner.Config {
 			if e.Phase == "choose" || e.Phase == "pull" {
 				phase = Identify
 			}
-	case cow.HoldTotal:
-		message = fmt.Sprintf("writes are held: the overlays of all sessions together have reached their limit of %d bytes; close a session or discard layers, of this one or another", h.Limit)
 			s.events.add(Event{Kind: Progress, Phase: phase, Message: e.Message, Done: e.Done, Total: e.Total})
 		},
 	}
@@ -375,6 +373,8 @@ func (s *Session) onHold(h cow.Hold) {
 		message = "writes go on"
 	case cow.HoldQuota:
 		message = fmt.Sprintf("writes are held: the overlay has reached its limit of %d bytes; raise it (snapview limit), or close the session", h.Limit)
+	case cow.HoldTotal:
+		message = fmt.Sprintf("writes are held: the overlays of all sessions together have reached their limit of %d bytes; close a session or discard layers, of this one or another", h.Limit)
 	case cow.HoldDiskFull:
 		message = fmt.Sprintf("writes are held: the host's disk has %d bytes left of the %d to be kept free; make room, or close the session", h.Free, h.Headroom)
 	}

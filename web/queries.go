@@ -118,6 +118,8 @@ func (q *queries) busy(user, session string) error {
 		withHint("wait for one to end, or cancel one")
 }
 
+func (q *queries) end(r *running) {
+	r.cancel(nil)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.runs, r.key)

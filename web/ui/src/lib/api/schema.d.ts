@@ -1173,6 +1173,24 @@ export interface components {
             api: "v1";
             go: string;
         };
+        /** @description What the sessions of a shared server hold together, of what they may. */
+        Totals: {
+            /** @description Open, being opened or being closed. */
+            sessions: components["schemas"]["Total"];
+            /** @description Data in all overlays; a layer that forks share counts once. When the limit is reached, writes are held in all sessions (total-quota). */
+            overlayBytes: components["schemas"]["Total"];
+            /** @description That their servers may take together. */
+            memoryBytes: components["schemas"]["Total"];
+        };
+        Total: {
+            /** Format: int64 */
+            used: number;
+            /**
+             * Format: int64
+             * @description Absent where there is none.
+             */
+            limit?: number;
+        };
         /** @enum {string} */
         SessionState: "opening" | "ready" | "closing" | "closed" | "failed";
         Session: {
@@ -1227,24 +1245,6 @@ export interface components {
             /** @description identify, lay-out, attach, recover, ready; close ones begin with close-. */
             name: string;
             /** @enum {string} */
-        /** @description What the sessions of a shared server hold together, of what they may. */
-        Totals: {
-            /** @description Open, being opened or being closed. */
-            sessions: components["schemas"]["Total"];
-            /** @description Data in all overlays; a layer that forks share counts once. When the limit is reached, writes are held in all sessions (total-quota). */
-            overlayBytes: components["schemas"]["Total"];
-            /** @description That their servers may take together. */
-            memoryBytes: components["schemas"]["Total"];
-        };
-        Total: {
-            /** Format: int64 */
-            used: number;
-            /**
-             * Format: int64
-             * @description Absent where there is none.
-             */
-            limit?: number;
-        };
             state: "pending" | "running" | "done" | "failed";
             detail?: string;
             /** Format: date-time */
@@ -2584,6 +2584,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         items: components["schemas"]["Session"][];
+                        totals?: components["schemas"]["Totals"];
                     };
                 };
             };
@@ -2766,7 +2767,6 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-                        totals?: components["schemas"]["Totals"];
             /** @description The figures. */
             200: {
                 headers: {
@@ -2871,6 +2871,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Stats"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    keepSession: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: int64
+                     * @description From now; 0 for until it is closed.
+                     */
+                    ttlSeconds: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The session, with its new end. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -3058,43 +3095,6 @@ export interface operations {
             204: {
                 headers: {
                     [name: string]: unknown;
-    keepSession: {
-        parameters: {
-            query?: never;
-            header: {
-                /** @description Proves that a page of another origin did not send the request. */
-                "X-Snapview": components["parameters"]["Write"];
-            };
-            path: {
-                /** @description The session's id. */
-                id: components["parameters"]["SessionID"];
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    /**
-                     * Format: int64
-                     * @description From now; 0 for until it is closed.
-                     */
-                    ttlSeconds: number;
-                };
-            };
-        };
-        responses: {
-            /** @description The session, with its new end. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            default: components["responses"]["Problem"];
-        };
-    };
                 };
                 content?: never;
             };
