@@ -43,11 +43,11 @@ type Options struct {
 	// held; 0 for no limit but the host's disk.
 	MaxOverlay int64
 
-	// TTL is how long the session may live, Idle how long it may stay unused
 	// Budget, if not nil, is what the overlays of all sessions with it may hold
 	// together; writes are held when it is used up.
 	Budget *cow.Budget
 
+	// TTL is how long the session may live, Idle how long it may stay unused
 	// (see Session.Touch); 0 for as long as nobody closes it. Session.Keep
 	// changes the first.
 	TTL  time.Duration

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
-	"sort"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,9 +32,9 @@ type queries struct {
 
 	mu   sync.Mutex
 	runs map[queryKey]*running
-}
 	// refused counts statements that did not run because others do.
 	refusedBySession, refusedByUser atomic.Int64
+}
 
 type queryKey struct{ session, id string }
 
@@ -81,8 +81,6 @@ func (q *queries) begin(ctx context.Context, user, session, id, kind, database, 
 	return ctx, r, nil
 }
 
-func (q *queries) end(r *running) {
-	r.cancel(nil)
 // count is how many statements run.
 func (q *queries) count() int {
 	q.mu.Lock()
