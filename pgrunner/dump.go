@@ -89,7 +89,7 @@ func (p clientProgram) environment(host, port string) []string {
 // cannot reach the socket in the session's folder; an endpoint that lives as
 // long as the program leads there, and asks for the password as any does.
 func (b *localBox) run(ctx context.Context, c Config, p clientProgram, stdout, stderr io.Writer) error {
-	endpoint, err := Listen("127.0.0.1:0", c.socketPath())
+	endpoint, err := Listen("127.0.0.1:0", c.socketPath(), nil)
 	if err != nil {
 		return err
 	}

@@ -6,22 +6,27 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/snapview/snapview/pgrunner/pgwatch"
 )
 
 // maxEndpointConnections bounds what an endpoint forwards at once. PostgreSQL
 // has its own limit; this one bounds our descriptors.
 const maxEndpointConnections = 200
 
-// An Endpoint is a TCP listener that forwards each connection to a server's
-// unix socket, byte by byte: any PostgreSQL client works, and logs in with the
-// server's Role and Password. It reads nothing of the protocol, so requests
-// to cancel and to encrypt (declined, on a unix socket) go through as well.
+// An Endpoint is a listener that forwards each connection to a server's unix
+// socket, byte by byte: any PostgreSQL client works, and logs in with the
+// server's Role and Password. Requests to cancel and to encrypt (declined, on a
+// unix socket) go through as well. It reads nothing of the protocol, unless
+// somebody wants to hear of the statements (pgwatch).
 type Endpoint struct {
 	l           net.Listener
 	path        string
+	statements  Statements
 	open, total atomic.Int64
 	wg          sync.WaitGroup
 
@@ -30,9 +35,14 @@ type Endpoint struct {
 	closed bool
 }
 
+// Statements hears of the statements that clients of an endpoint ran, from
+// several goroutines. remote is the client's address, "socket" on a unix socket.
+type Statements func(remote string, st pgwatch.Statement)
+
 // Listen opens an endpoint for the unix socket at path. addr is host:port on
-// a loopback address (another is refused); port 0 picks a free one.
-func Listen(addr, path string) (*Endpoint, error) {
+// a loopback address (another is refused); port 0 picks a free one. statements
+// may be nil.
+func Listen(addr, path string, statements Statements) (*Endpoint, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", addr, err)
@@ -48,10 +58,27 @@ func Listen(addr, path string) (*Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Endpoint{l: l, path: path, conns: map[net.Conn]struct{}{}}
+	return serveEndpoint(l, path, statements), nil
+}
+
+// ListenUnix opens an endpoint on a unix socket of its own, at addr, that only
+// its owner may open.
+func ListenUnix(addr, path string, statements Statements) (*Endpoint, error) {
+	l, err := net.Listen("unix", addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(addr, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return serveEndpoint(l, path, statements), nil
+}
+
+func serveEndpoint(l net.Listener, path string, statements Statements) *Endpoint {
+	e := &Endpoint{l: l, path: path, statements: statements, conns: map[net.Conn]struct{}{}}
 	e.wg.Add(1)
 	go e.accept()
-	return e, nil
+	return e
 }
 
 // Addr returns the address listened on.
@@ -114,6 +141,10 @@ func (e *Endpoint) forward(client net.Conn) {
 		return
 	}
 	defer e.letGo(server)
+	if e.statements != nil {
+		e.watched(client, server)
+		return
+	}
 	// io.Copy between these two splices in the kernel. When one side has said
 	// all it will say, the other must hear so and may still answer.
 	half := make(chan struct{})
@@ -126,6 +157,29 @@ func (e *Endpoint) forward(client net.Conn) {
 	// The server has ended the session; nothing more can come of the client.
 	_ = client.Close()
 	<-half
+}
+
+// watched forwards as forward does, and reports the statements.
+func (e *Endpoint) watched(client, server net.Conn) {
+	remote := client.RemoteAddr().String()
+	if client.RemoteAddr().Network() == "unix" {
+		remote = "socket"
+	}
+	w := pgwatch.New(func(st pgwatch.Statement) { e.statements(remote, st) })
+	half := make(chan error, 1)
+	go func() {
+		err := w.ToServer(server, client)
+		if err != nil {
+			_ = server.Close() // cut: the server must not go on with it
+		} else {
+			_ = server.(*net.UnixConn).CloseWrite()
+		}
+		half <- err
+	}()
+	err := w.ToClient(client, server)
+	w.Stop()
+	_ = client.Close()
+	w.End(errors.Join(err, <-half))
 }
 
 // Close stops listening, cuts all connections and waits for their end.

@@ -10,7 +10,7 @@ import (
 
 func TestEndpointRefusesOpenAddresses(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:5432", "example.org:5432", "127.0.0.1"} {
-		if e, err := Listen(addr, "/nowhere"); err == nil {
+		if e, err := Listen(addr, "/nowhere", nil); err == nil {
 			t.Errorf("listens on %s", e.Addr())
 			_ = e.Close()
 		}
@@ -37,7 +37,7 @@ func TestEndpoint(t *testing.T) {
 			}()
 		}
 	}()
-	e, err := Listen("127.0.0.1:0", path)
+	e, err := Listen("127.0.0.1:0", path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

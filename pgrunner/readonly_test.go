@@ -112,7 +112,7 @@ func refuse(t *testing.T, s *Server) {
 func TestEndpointLogin(t *testing.T) {
 	p := needsLocal(t, 15)
 	s := start(t, p, config(t, plain15(t, p), 15))
-	e, err := Listen("127.0.0.1:0", s.Socket())
+	e, err := Listen("127.0.0.1:0", s.Socket(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

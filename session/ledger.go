@@ -22,6 +22,7 @@ const (
 	overlayDir  = "overlay"
 	attachDir   = "disk"
 	runDir      = "run"
+	sqlDir      = "sql" // no longer than runDir: paths of sockets are short
 	nbdSocket   = "nbd.sock"
 	controlSock = "control.sock"
 )

@@ -7,6 +7,7 @@ import (
 	"github.com/snapview/snapview/attach"
 	"github.com/snapview/snapview/cow"
 	"github.com/snapview/snapview/pgrunner"
+	"github.com/snapview/snapview/pgrunner/pgwatch"
 	"github.com/snapview/snapview/snapshot"
 )
 
@@ -58,6 +59,11 @@ type Options struct {
 	// Empty: not at all. Port 0 takes a free one.
 	NBDListen  string
 	PSQLListen string
+
+	// Statements, if not nil, hears of every statement that clients ran which
+	// came in by PSQLListen or by the socket of the session's Login, from
+	// several goroutines. id is the session's.
+	Statements func(id, remote string, st pgwatch.Statement)
 
 	// DeviceOnly stops after the NBD export: nothing is attached, no server.
 	DeviceOnly bool

@@ -302,30 +302,13 @@ func (s *Session) recover(ctx context.Context) error {
 		return server.Stop(ctx)
 	})
 	s.with(func(p *parts) { p.server = server })
-	if err := s.ledger.update(func(r *Record) { r.Login = loginOf(server) }); err != nil {
+	if err := s.letClientsIn(server); err != nil {
 		return err
 	}
 	if err := p.disk.SetReadAhead(readyReadAhead); err != nil {
 		s.notice(fmt.Sprintf("read-ahead stays small: %v", err))
 	}
-	if s.opts.PSQLListen == "" {
-		return nil
-	}
-	endpoint, err := pgrunner.Listen(s.opts.PSQLListen, server.Socket())
-	if err != nil {
-		return fmt.Errorf("listening for PostgreSQL clients on %s: %w", s.opts.PSQLListen, err)
-	}
-	s.undo.add("stop the psql endpoint", closer(endpoint))
-	s.with(func(p *parts) { p.endpoint = endpoint })
 	return nil
-}
-
-func loginOf(server *pgrunner.Server) *Login {
-	l := &Login{SocketDir: server.SocketDir(), Port: server.Port(), Role: server.Role(), Password: server.Password()}
-	if databases := server.Databases(); len(databases) > 0 {
-		l.Database = databases[0]
-	}
-	return l
 }
 
 // serverConfig is what the server is started with.
