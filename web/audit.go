@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -78,7 +77,7 @@ func (s *Server) begin(c echo.Context, session Session, id, kind, database, sql 
 		st.Millis, st.Outcome = millis(time.Since(run.started)), "ok"
 		if failure != nil {
 			st.Outcome, st.Error = "failed", failure.Error()
-			if errors.Is(failure, errCancelled) || errors.Is(failure, errShutdown) || errors.Is(failure, errClientGone) || errors.Is(failure, context.Canceled) {
+			if wasCancelled(failure) {
 				st.Outcome = "cancelled"
 			}
 		}

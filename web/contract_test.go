@@ -242,7 +242,10 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	e.call("POST", shop+"/export", map[string]any{"sql": "select 1", "format": "json"}, 200, nil)
 	var export struct{ URL string }
 	e.call("POST", shop+"/exports", map[string]any{"sql": "select 1", "format": "csv"}, 201, &export)
+	e.call("POST", shop+"/exports/preview", map[string]any{"sql": "select 1", "format": "csv"}, 200, nil)
+	e.call("GET", "/sessions/demo/exports", nil, 200, nil)
 	e.call("GET", strings.TrimPrefix(export.URL, "/api/v1"), nil, 200, nil)
+	e.call("DELETE", strings.TrimPrefix(export.URL, "/api/v1"), nil, 204, nil)
 	e.call("POST", shop+"/dumps", map[string]any{"schemaOnly": true}, 201, nil)
 	cancelOne(t, e)
 	readEvents(t, e, "/sessions/demo/events", "", func(events []event) bool { return len(events) >= 3 })

@@ -70,22 +70,22 @@ func (s *Server) createDump(c echo.Context) error {
 		plan.Tables = append(plan.Tables, DumpTable{rel.Schema, rel.Name})
 	}
 	if plan.fileName == "" {
-		plan.fileName = plan.Database
+		parts := []string{plan.Database}
 		if len(plan.Tables) == 1 {
-			plan.fileName = plan.Tables[0].Schema + "." + plan.Tables[0].Name
+			parts = append(parts, plan.Tables[0].Schema, plan.Tables[0].Name)
 		}
-		plan.fileName += "-dump"
+		plan.fileName = fileNameOf(session.Info(), parts...) + "_dump"
 	}
 	if !strings.HasSuffix(plan.fileName, ".sql") {
 		plan.fileName += ".sql"
 	}
-	return s.offer(c, session, plan)
+	return s.offer(c, session, plan, offered{kind: "dump", fileName: plan.fileName, database: plan.Database})
 }
 
 // send streams pg_dump's output. Until it has printed something its complaint is
 // the answer; later the connection breaks off, so that nobody takes a part for
 // the whole.
-func (p *plannedDump) send(s *Server, c echo.Context, session Session) (err error) {
+func (p *plannedDump) send(s *Server, c echo.Context, session Session, offer *offered) (err error) {
 	what := "pg_dump " + p.Database
 	for _, t := range p.Tables {
 		what += " -t " + quoteName(t.Schema, t.Name)
@@ -94,8 +94,9 @@ func (p *plannedDump) send(s *Server, c echo.Context, session Session) (err erro
 	if err != nil {
 		return err
 	}
+	offer.runs(run)
 	defer func() { ended(err) }()
-	w := &dumpWriter{c: c, name: p.fileName, query: run.key.id}
+	w := &dumpWriter{c: c, name: p.fileName, run: run}
 	err = session.Dump(ctx, p.DumpOptions, w)
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -108,10 +109,22 @@ func (p *plannedDump) send(s *Server, c echo.Context, session Session) (err erro
 	}
 	s.log.Warn("dump failed", "session", session.Info().ID, "error", err)
 	if w.begun {
+		offer.failed(dumpFailure(err))
 		panic(http.ErrAbortHandler)
 	}
-	var p2 *Problem
-	if errors.As(err, &p2) || errors.Is(err, ErrNotReady) || errors.Is(err, ErrNotSupported) || errors.Is(err, errCancelled) {
+	return dumpFailure(err)
+}
+
+// dumpFailure keeps an error that says what it is, and takes every other one
+// for pg_dump's words.
+func dumpFailure(err error) error {
+	var p *Problem
+	for _, known := range []error{ErrNotReady, ErrNotSupported, errCancelled, errShutdown, errDeadline, context.Canceled} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	if errors.As(err, &p) {
 		return err
 	}
 	return problem(http.StatusUnprocessableEntity, "dump-failed", err.Error())
@@ -121,7 +134,7 @@ func (p *plannedDump) send(s *Server, c echo.Context, session Session) (err erro
 type dumpWriter struct {
 	c     echo.Context
 	name  string
-	query string
+	run   *running
 	begun bool
 }
 
@@ -133,8 +146,10 @@ func (w *dumpWriter) Write(p []byte) (int, error) {
 		h := w.c.Response().Header()
 		h.Set("Content-Type", "application/sql")
 		h.Set("Content-Disposition", attachment(w.name))
-		h.Set("X-Snapview-Query", w.query)
+		h.Set("X-Snapview-Query", w.run.key.id)
 		w.c.Response().WriteHeader(http.StatusOK)
 	}
-	return w.c.Response().Write(p)
+	n, err := w.c.Response().Write(p)
+	w.run.bytes.Add(int64(n))
+	return n, err
 }

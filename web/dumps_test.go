@@ -21,7 +21,7 @@ func TestDump_OfATableRestoresIt(t *testing.T) {
 	l := loseRows(t, "lost_table", "drop table shop.employees")
 	e := newEnv(t)
 	a := e.download("/dumps", map[string]any{"relations": []uint32{e.oid("shop", "employees")}})
-	if a.status != 200 || !strings.Contains(a.header.Get("Content-Disposition"), "shop.employees-dump.sql") || a.header.Get("Content-Type") != "application/sql" {
+	if a.status != 200 || !strings.Contains(a.header.Get("Content-Disposition"), "shop_shop_employees_2026-11-20_dump.sql") || a.header.Get("Content-Type") != "application/sql" {
 		t.Fatalf("status %d, %v", a.status, a.header)
 	}
 	l.run(a.body)

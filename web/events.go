@@ -101,10 +101,12 @@ func newFlusher(w http.ResponseWriter) *flusher {
 
 func (f *flusher) send(text string) error { return f.write([]byte(text)) }
 
-func (f *flusher) write(p []byte) error {
+func (f *flusher) write(p []byte) error { return f.writeWithin(p, writePatience) }
+
+func (f *flusher) writeWithin(p []byte, patience time.Duration) error {
 	// Not every writer (a test's recorder) has deadlines; it then has no
 	// client that stalls either.
-	_ = f.rc.SetWriteDeadline(time.Now().Add(writePatience))
+	_ = f.rc.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := f.w.Write(p); err != nil {
 		return err
 	}

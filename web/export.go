@@ -5,70 +5,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
-
-type exportRequest struct {
-	SQL            string   `json:"sql"`
-	Relation       uint32   `json:"relation"`
-	Filter         []string `json:"filter"`
-	Order          []string `json:"order"`
-	Format         string   `json:"format"`
-	ID             string   `json:"id"`
-	FileName       string   `json:"fileName"`
-	Header         *bool    `json:"header"`
-	Delimiter      string   `json:"delimiter"`
-	Null           string   `json:"null"`
-	BOM            bool     `json:"bom"`
-	EscapeFormulas bool     `json:"escapeFormulas"`
-	Target         string   `json:"target"`
-	OnConflict     string   `json:"onConflict"`
-	Keys           []string `json:"keys"`
-	Parents        bool     `json:"parents"`
-	Children       bool     `json:"children"`
-	TimeoutSeconds float64  `json:"timeoutSeconds"`
-}
-
-var exportFormats = map[string]struct{ mediaType, ext, comment string }{
-	"csv":         {"text/csv; charset=utf-8", ".csv", "# "},
-	"json":        {"application/json", ".json", "# "},
-	"ndjson":      {ndjsonMediaType, ".ndjson", "# "},
-	"sql":         {"application/sql", ".sql", "-- "},
-	putBackFormat: {"application/sql", ".sql", "-- "},
-	// Without a comment: a file that breaks off has no footer and is refused.
-	"parquet": {"application/vnd.apache.parquet", ".parquet", ""},
-}
-
-func (r *exportRequest) check() error {
-	switch _, known := exportFormats[r.Format]; {
-	case !known:
-		return badRequest("format must be csv, json, ndjson, sql, parquet or put-back")
-	case (r.SQL == "") == (r.Relation == 0):
-		return badRequest("either sql or relation must be given")
-	case len(r.SQL) > maxStatement:
-		return problem(http.StatusRequestEntityTooLarge, "too-large", "the statement is longer than 4 MiB")
-	case r.SQL != "" && (len(r.Filter) > 0 || len(r.Order) > 0):
-		return badRequest("filter and order are for a relation")
-	case r.Delimiter == "":
-		r.Delimiter = ","
-	case !strings.Contains(",;\t|", r.Delimiter) || len(r.Delimiter) != 1:
-		return badRequest("delimiter must be a comma, semicolon, tab or bar")
-	}
-	switch {
-	case strings.ContainsAny(r.Null, "\"\r\n"+r.Delimiter) || len(r.Null) > 20:
-		return badRequest("null must be short and hold no delimiter, quote or line break")
-	case r.OnConflict != "" && r.OnConflict != "error" && r.OnConflict != "nothing":
-		return badRequest("onConflict must be error or nothing")
-	case r.ID != "" && !queryIDForm.MatchString(r.ID):
-		return badRequest("the id may have 1 to 64 letters, digits, - and _")
-	}
-	return r.checkRows()
-}
-
-func (r *exportRequest) header() bool { return r.Header == nil || *r.Header }
 
 // An exportPlan is an export whose statements are known.
 type exportPlan interface {
@@ -125,22 +68,44 @@ func (s *Server) planExport(ctx context.Context, session Session, database strin
 	if err != nil {
 		return nil, err
 	}
-	plan.file().setName()
+	plan.file().setName(session.Info())
 	return plan, nil
 }
 
-func (p *exportFile) setName() {
-	p.name = p.FileName
-	if p.name == "" {
-		p.name = p.database + "-query"
-		if p.rel != nil {
-			p.name = p.rel.Schema + "." + p.rel.Name
+// setName gives the file a name that says what it holds and of when, with the
+// endings of its format.
+func (p *exportFile) setName(info Info) {
+	packing, base := packings[p.Compression], p.FileName
+	if base == "" {
+		parts := []string{p.database, "query"}
+		if p.rel != nil && p.Relation != 0 {
+			parts = []string{p.database, p.rel.Schema, p.rel.Name}
+		}
+		base = fileNameOf(info, parts...)
+		if p.Format == putBackFormat {
+			base += "_put-back"
 		}
 	}
-	if ext := exportFormats[p.Format].ext; !strings.HasSuffix(p.name, ext) {
-		p.name += ext
+	base = strings.TrimSuffix(base, packing.ext)
+	if ext := exportFormats[p.Format].ext; !strings.HasSuffix(base, ext) {
+		base += ext
 	}
+	p.name = base + packing.ext
 }
+
+// fileNameOf joins names to "database_schema_table_2026-11-21". The date is that
+// of the backup's moment, or of its name; there is none if neither has one.
+func fileNameOf(info Info, parts ...string) string {
+	for _, text := range []string{info.Moment, info.Reference} {
+		if day := isoDay.FindString(text); day != "" {
+			parts = append(parts, day)
+			break
+		}
+	}
+	return strings.Join(parts, "_")
+}
+
+var isoDay = regexp.MustCompile(`\b[12][0-9]{3}-[01][0-9]-[0-3][0-9]`)
 
 // A rowsExport is the rows of one statement.
 type rowsExport struct{ exportFile }
@@ -163,15 +128,9 @@ func (p *rowsExport) fromRelation() error {
 	if err != nil {
 		return err
 	}
-	var list []string
-	for _, c := range p.rel.Columns {
-		// An INSERT may not give a generated column its value.
-		if p.Format != "sql" || !c.Generated {
-			list = append(list, quoteName(c.Name))
-		}
-	}
-	if len(list) == 0 {
-		return problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" has no columns that can be exported")
+	list, err := p.relationColumns()
+	if err != nil {
+		return err
 	}
 	order := ""
 	if len(q.order) > 0 || len(p.Keys) > 0 {
@@ -180,7 +139,44 @@ func (p *rowsExport) fromRelation() error {
 		order = q.orderClause(q.terms(), "")
 	}
 	p.statement = "SELECT " + strings.Join(list, ", ") + " FROM " + p.rel.from() + whereClause(where) + order
+	if p.Limit > 0 {
+		p.statement += " LIMIT " + strconv.FormatInt(p.Limit, 10)
+	}
 	return nil
+}
+
+// relationColumns lists the columns that were chosen, or all that the format
+// takes, as SQL.
+func (p *rowsExport) relationColumns() ([]string, error) {
+	var list []string
+	for _, n := range p.Columns {
+		c := p.rel.column(n)
+		switch {
+		case c == nil:
+			return nil, badRequest(p.rel.from() + " has no column of number " + strconv.Itoa(n))
+		case !p.takes(*c):
+			return nil, badRequest("column " + c.Name + " is generated: an INSERT may not give it a value").withHint("leave it out of columns")
+		}
+		list = append(list, quoteName(c.Name))
+	}
+	if len(list) > 0 {
+		return list, nil
+	}
+	for _, c := range p.rel.Columns {
+		if p.takes(c) {
+			list = append(list, quoteName(c.Name))
+		}
+	}
+	if len(list) == 0 {
+		return nil, problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" has no columns that can be exported")
+	}
+	return list, nil
+}
+
+// takes says whether the format can hold a column. An INSERT may not give a
+// generated one its value, unless it is into a table made here.
+func (p *exportFile) takes(c column) bool {
+	return p.Format != "sql" || !c.Generated || p.CreateTable
 }
 
 // chosen are the conditions for the rows that were marked, or that the filter
@@ -204,29 +200,80 @@ func (p *rowsExport) open(ctx context.Context, s *Server, session Session) (open
 	if err != nil {
 		return nil, problemOf(err, p.SQL)
 	}
-	columns, err := g.columns(ctx)
-	if err == nil {
-		err = s.findTarget(ctx, session, &p.exportFile, columns)
-	}
+	open, err := p.opened(ctx, s, session, g)
 	if err != nil {
 		g.close()
 		return nil, err
 	}
-	return &openRows{g, p, columns}, nil
+	return open, nil
 }
 
-func (p *rowsExport) send(s *Server, c echo.Context, session Session) error {
-	return s.export(c, session, p)
+func (p *rowsExport) opened(ctx context.Context, s *Server, session Session, g *gate) (*openRows, error) {
+	all, err := g.columns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := &openRows{g: g, p: p, all: all, columns: all}
+	if p.SQL != "" && len(p.Columns) > 0 {
+		o.columns = nil
+		for _, n := range p.Columns {
+			if n > len(all) {
+				return nil, badRequest("the result has " + strconv.Itoa(len(all)) + " columns: there is no column " + strconv.Itoa(n))
+			}
+			o.pick, o.columns = append(o.pick, n-1), append(o.columns, all[n-1])
+		}
+	}
+	if err := s.findTarget(ctx, session, &p.exportFile, o.columns); err != nil {
+		return nil, err
+	}
+	return o, p.checkInserts(o.columns)
+}
+
+func (p *rowsExport) send(s *Server, c echo.Context, session Session, offer *offered) error {
+	return s.export(c, session, p, offer)
 }
 
 type openRows struct {
 	g       *gate
 	p       *rowsExport
-	columns []resultColumn
+	all     []resultColumn // of the statement
+	columns []resultColumn // that go into the file
+	pick    []int          // where those are among all; nil: they are all
 }
 
 func (o *openRows) write(ctx context.Context, run *running, out *bufio.Writer) error {
-	return streamRows(ctx, o.g, run, newRowWriter(out, &o.p.exportFile, o.columns))
+	var w rowWriter = newRowWriter(out, &o.p.exportFile, o.columns)
+	if o.pick != nil {
+		w = &picker{rowWriter: w, pick: o.pick, of: len(o.all), values: make([][]byte, len(o.pick))}
+	}
+	return streamRows(ctx, o.g, run, w, o.p.Limit)
+}
+
+// A picker hands on some of a row's values.
+type picker struct {
+	rowWriter
+	pick   []int
+	of     int
+	values [][]byte
+}
+
+func (p *picker) row(values [][]byte) error {
+	for i, from := range p.pick {
+		p.values[i] = values[from]
+	}
+	return p.rowWriter.row(p.values)
+}
+
+func (p *picker) formats() []int16 {
+	f, ok := p.rowWriter.(interface{ formats() []int16 })
+	if !ok {
+		return nil // all as text
+	}
+	all := make([]int16, p.of)
+	for i, format := range f.formats() {
+		all[p.pick[i]] = format
+	}
+	return all
 }
 
 func (o *openRows) close() { o.g.close() }
@@ -252,12 +299,15 @@ func (s *Server) runExport(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.export(c, session, plan)
+	return s.export(c, session, plan, nil)
 }
 
 // export runs the statement and streams the file. Errors until the first row
-// is asked for are problems; later ones end the file.
-func (s *Server) export(c echo.Context, session Session, plan exportPlan) (err error) {
+// is asked for are problems; later ones end the file: with a line that says so
+// where the format has one, with trailers for a program, and for a browser
+// (offer), which knows no trailers, by breaking the connection off, so that it
+// does not keep a part for the whole.
+func (s *Server) export(c echo.Context, session Session, plan exportPlan, offer *offered) (err error) {
 	p := plan.file()
 	timeout, err := s.timeout(p.TimeoutSeconds)
 	if err != nil {
@@ -267,6 +317,7 @@ func (s *Server) export(c echo.Context, session Session, plan exportPlan) (err e
 	if err != nil {
 		return err
 	}
+	offer.runs(run)
 	var brokeOff error // after the first byte
 	defer func() { ended(errors.Join(err, brokeOff)) }()
 	open, err := plan.open(ctx, s, session)
@@ -278,24 +329,46 @@ func (s *Server) export(c echo.Context, session Session, plan exportPlan) (err e
 	w := c.Response()
 	h := w.Header()
 	h.Set("Content-Type", format.mediaType)
+	if packing, ok := packings[p.Compression]; ok {
+		h.Set("Content-Type", packing.mediaType)
+	}
 	h.Set("Content-Disposition", attachment(p.name))
 	h.Set("X-Snapview-Query", run.key.id)
 	h.Set("Trailer", "X-Snapview-Rows, X-Snapview-Error")
 	w.WriteHeader(http.StatusOK)
 
-	out := bufio.NewWriterSize(flushingWriter{newFlusher(w)}, batchBytes)
-	err = open.write(ctx, run, out)
-	brokeOff = err
-	if err != nil && !errors.Is(err, errClientGone) {
-		problem := problemOf(err, p.SQL)
+	out, err := newPacker(&flushingWriter{ctx, newFlusher(w), run}, p.Compression)
+	if err != nil {
+		return err
+	}
+	brokeOff = open.write(ctx, run, out.Writer)
+	switch {
+	case brokeOff == nil:
+		if out.close(true) != nil {
+			brokeOff = because(ctx, errClientGone)
+			offer.failed(brokeOff)
+			return nil // there is nobody to tell
+		}
+	case errors.Is(brokeOff, errClientGone):
+		brokeOff = because(ctx, brokeOff)
+		offer.failed(brokeOff)
+		return nil
+	default:
+		problem := problemOf(brokeOff, p.SQL)
+		offer.failed(problem)
 		message := strings.Join(strings.Fields(problem.Error()), " ")
 		s.log.Warn("export failed", "session", session.Info().ID, "code", problem.Code)
 		if format.comment != "" {
 			_, _ = out.WriteString("\n" + format.comment + "snapview: export failed after " + strconv.FormatInt(run.rows.Load(), 10) + " rows: " + message + "\n")
 		}
+		_ = out.close(false) // fails when the client is gone: there is nobody to tell
+		if offer != nil {
+			// The headers at least: a request without any answer is made again.
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
 		h.Set("X-Snapview-Error", strings.Trim(strconv.QuoteToASCII(problem.Code+": "+message), `"`))
 	}
-	_ = out.Flush() // fails when the client is gone: there is nobody to tell
 	h.Set("X-Snapview-Rows", strconv.FormatInt(run.rows.Load(), 10))
 	return nil
 }
@@ -309,7 +382,8 @@ type rowWriter interface {
 	end() error
 }
 
-func streamRows(ctx context.Context, g *gate, run *running, w rowWriter) error {
+// streamRows writes the rows, limit of them at most if it is not 0.
+func streamRows(ctx context.Context, g *gate, run *running, w rowWriter, limit int64) error {
 	if err := w.begin(); err != nil {
 		return errClientGone
 	}
@@ -318,7 +392,14 @@ func streamRows(ctx context.Context, g *gate, run *running, w rowWriter) error {
 		formats = f.formats()
 	}
 	rr := g.run(ctx, formats...)
-	for rr.NextRow() {
+	for n := int64(0); rr.NextRow(); n++ {
+		if limit > 0 && n == limit {
+			// Closing the gate cancels the rest.
+			if w.end() != nil {
+				return errClientGone
+			}
+			return nil
+		}
 		if err := w.row(rr.Values()); err != nil {
 			if p := (*Problem)(nil); errors.As(err, &p) {
 				return p
@@ -336,13 +417,28 @@ func streamRows(ctx context.Context, g *gate, run *running, w rowWriter) error {
 	return nil
 }
 
-// flushingWriter makes each write of a full buffer leave at once.
-type flushingWriter struct{ f *flusher }
+// flushingWriter makes each write of a full buffer leave at once, and counts.
+// Once ctx is done it waits for a client that takes nothing no longer than
+// lastPatience, so that who cancels need not wait for him either.
+type flushingWriter struct {
+	ctx context.Context //nolint:containedctx // of the one statement whose rows are written
+	f   *flusher
+	run *running
+}
 
-func (w flushingWriter) Write(p []byte) (int, error) {
-	if err := w.f.write(p); err != nil {
+const lastPatience = 2 * time.Second
+
+func (w *flushingWriter) Write(p []byte) (int, error) {
+	patience := writePatience
+	if w.ctx.Err() != nil {
+		patience = lastPatience
+	} else {
+		defer context.AfterFunc(w.ctx, func() { _ = w.f.rc.SetWriteDeadline(time.Now().Add(lastPatience)) })()
+	}
+	if err := w.f.writeWithin(p, patience); err != nil {
 		return 0, err
 	}
+	w.run.bytes.Add(int64(len(p)))
 	return len(p), nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
 )
 
 // parquetWriter writes an Apache Parquet file, row group by row group, so that
@@ -24,6 +25,7 @@ import (
 // refuse it.
 type parquetWriter struct {
 	w       *parquet.GenericWriter[any]
+	schema  *parquet.Schema
 	columns []parquetColumn
 	rows    []parquet.Row
 	bytes   int // in the open row group, about
@@ -45,7 +47,12 @@ type parquetColumn struct {
 	value  func(v []byte) (parquet.Value, error)
 }
 
-func newParquetWriter(w *bufio.Writer, columns []resultColumn) *parquetWriter {
+// parquetCodecs are the compressions within a Parquet file.
+var parquetCodecs = map[string]compress.Codec{
+	"zstd": &parquet.Zstd, "snappy": &parquet.Snappy, "gzip": &parquet.Gzip, "none": &parquet.Uncompressed,
+}
+
+func newParquetWriter(w *bufio.Writer, f *exportFile, columns []resultColumn) *parquetWriter {
 	p := &parquetWriter{}
 	root := orderedGroup{Group: parquet.Group{}}
 	used := map[string]bool{}
@@ -61,8 +68,9 @@ func newParquetWriter(w *bufio.Writer, columns []resultColumn) *parquetWriter {
 		root.Group[name] = col.node
 		root.fields = append(root.fields, orderedField{col.node, name})
 	}
-	p.w = parquet.NewGenericWriter[any](w, parquet.NewSchema("result", root),
-		parquet.Compression(&parquet.Zstd), parquet.CreatedBy("snapview", "", ""), parquet.MaxRowsPerRowGroup(groupRows))
+	p.schema = parquet.NewSchema("result", root)
+	p.w = parquet.NewGenericWriter[any](w, p.schema,
+		parquet.Compression(parquetCodecs[f.ParquetCompression]), parquet.CreatedBy("snapview", "", ""), parquet.MaxRowsPerRowGroup(groupRows))
 	return p
 }
 

@@ -48,10 +48,8 @@ func (r *exportRequest) checkRows() error {
 		return badRequest("keys are rows of a relation, without a filter")
 	case len(r.Keys) > maxKeys:
 		return badRequest("more than " + strconv.Itoa(maxKeys) + " keys: use a filter or a query")
-	case r.Format != putBackFormat && (r.Parents || r.Children):
-		return badRequest("parents and children are for the format put-back")
-	case r.Format == putBackFormat && (len(r.Order) > 0 || r.Target != ""):
-		return badRequest("order and target are not for the format put-back")
+	case r.Format == putBackFormat && len(r.Order) > 0:
+		return badRequest("order is not for the format put-back")
 	}
 	return nil
 }
@@ -177,8 +175,8 @@ func (p *putBackExport) open(ctx context.Context, s *Server, session Session) (o
 	return &openPutBack{p, s, session, first}, nil
 }
 
-func (p *putBackExport) send(s *Server, c echo.Context, session Session) error {
-	return s.export(c, session, p)
+func (p *putBackExport) send(s *Server, c echo.Context, session Session, offer *offered) error {
+	return s.export(c, session, p, offer)
 }
 
 func (p *putBackExport) openTable(ctx context.Context, s *Server, session Session, t putBackTable) (*openTable, error) {
@@ -225,7 +223,7 @@ func (o *openPutBack) write(ctx context.Context, run *running, out *bufio.Writer
 		one := exportFile{exportRequest: exportRequest{OnConflict: "nothing"}, rel: t.rel, target: t.rel.from()}
 		w := newInsertWriter(out, &one, o.table.columns)
 		w.bare = true
-		if err := streamRows(ctx, o.table.g, run, w); err != nil {
+		if err := streamRows(ctx, o.table.g, run, w, 0); err != nil {
 			return err
 		}
 	}

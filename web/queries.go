@@ -48,6 +48,7 @@ type running struct {
 	sql      string
 	started  time.Time
 	rows     atomic.Int64
+	bytes    atomic.Int64 // sent, of an export or a dump
 	cancel   context.CancelCauseFunc
 }
 
@@ -166,6 +167,7 @@ type runningQuery struct {
 	StartedAt time.Time `json:"startedAt"`
 	Millis    float64   `json:"ms"`
 	Rows      int64     `json:"rows"`
+	Bytes     int64     `json:"bytes,omitempty"`
 }
 
 func (s *Server) listQueries(c echo.Context) error {
@@ -180,7 +182,7 @@ func (s *Server) listQueries(c echo.Context) error {
 		if key.session == id {
 			list = append(list, runningQuery{
 				ID: key.id, Kind: r.kind, Database: r.database, SQL: r.sql,
-				StartedAt: r.started.UTC(), Millis: millis(time.Since(r.started)), Rows: r.rows.Load(),
+				StartedAt: r.started.UTC(), Millis: millis(time.Since(r.started)), Rows: r.rows.Load(), Bytes: r.bytes.Load(),
 			})
 		}
 	}

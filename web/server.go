@@ -351,8 +351,11 @@ func (s *Server) routes(g *echo.Group) {
 	db.POST("/query", s.runQuery)
 	db.POST("/export", s.runExport)
 	db.POST("/exports", s.createExport)
+	db.POST("/exports/preview", s.previewExport)
 	db.POST("/dumps", s.createDump)
+	g.GET("/sessions/:id/exports", s.listDownloads)
 	g.GET("/sessions/:id/exports/:eid", s.downloadExport)
+	g.DELETE("/sessions/:id/exports/:eid", s.cancelDownload)
 	g.GET("/sessions/:id/queries", s.listQueries)
 	g.DELETE("/sessions/:id/queries/:qid", s.cancelQuery)
 }

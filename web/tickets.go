@@ -17,49 +17,73 @@ const maxTickets = 200
 // A download is a file that was prepared by a POST and waits for the browser: a
 // download is a plain GET, which must not carry a statement in its address.
 type download interface {
-	// send answers the GET. It is called once.
-	send(s *Server, c echo.Context, session Session) error
+	// send answers the GET. It is called once. What it runs, and what breaks
+	// the answer off, it tells offer.
+	send(s *Server, c echo.Context, session Session, offer *offered) error
 }
 
-// tickets are the downloads that wait.
+// tickets are the downloads that wait, that run, and that ended lately: the
+// browser tells a page nothing of its downloads, so the page asks here.
 type tickets struct {
 	mu   sync.Mutex
-	open map[queryKey]ticket
+	open map[queryKey]*offered
 }
 
-type ticket struct {
-	file    download
-	expires time.Time
-}
+func newTickets() *tickets { return &tickets{open: make(map[queryKey]*offered)} }
 
-func newTickets() *tickets { return &tickets{open: make(map[queryKey]ticket)} }
-
-func (t *tickets) add(key queryKey, file download) (time.Time, error) {
-	now := time.Now()
+func (t *tickets) add(o *offered) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for k, have := range t.open {
-		if now.After(have.expires) {
-			delete(t.open, k)
+	now := time.Now()
+	t.forget(now)
+	waiting := 0
+	for _, have := range t.open {
+		if have.state == downloadWaiting {
+			waiting++
 		}
 	}
-	if len(t.open) >= maxTickets {
-		return time.Time{}, problem(http.StatusTooManyRequests, "busy", "too many exports wait to be downloaded")
+	if waiting >= maxTickets {
+		return problem(http.StatusTooManyRequests, "busy", "too many exports wait to be downloaded")
 	}
-	expires := now.Add(ticketLife)
-	t.open[key] = ticket{file, expires}
-	return expires, nil
+	o.tickets, o.state, o.created, o.expires = t, downloadWaiting, now, now.Add(ticketLife)
+	t.open[o.key] = o
+	return nil
 }
 
-func (t *tickets) take(key queryKey) download {
+// take hands a download out, once.
+func (t *tickets) take(key queryKey) *offered {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	have, ok := t.open[key]
-	delete(t.open, key)
-	if !ok || time.Now().After(have.expires) {
+	o := t.open[key]
+	if o == nil || o.state != downloadWaiting {
 		return nil
 	}
-	return have.file
+	if time.Now().After(o.expires) {
+		delete(t.open, key)
+		return nil
+	}
+	o.state, o.started = downloadRunning, time.Now()
+	return o
+}
+
+// forget drops what has expired. mu is held.
+func (t *tickets) forget(now time.Time) {
+	var oldest *offered
+	ended := 0
+	for key, o := range t.open {
+		switch {
+		case o.state == downloadRunning:
+		case now.After(o.expires):
+			delete(t.open, key)
+		case o.state != downloadWaiting:
+			if ended++; oldest == nil || o.expires.Before(oldest.expires) {
+				oldest = o
+			}
+		}
+	}
+	if ended > maxTickets {
+		delete(t.open, oldest.key)
+	}
 }
 
 func (s *Server) createExport(c echo.Context) error {
@@ -84,29 +108,31 @@ func (s *Server) createExport(c echo.Context) error {
 		return err
 	}
 	open.close()
-	return s.offer(c, session, plan)
+	p := plan.file()
+	return s.offer(c, session, plan, offered{kind: "export", fileName: p.name, database: p.database, expected: p.expectedRows()})
 }
 
-// offer keeps a download for the browser and answers with where it is.
-func (s *Server) offer(c echo.Context, session Session, file download) error {
-	key := queryKey{session.Info().ID, newSecret()[:22]}
-	expires, err := s.tickets.add(key, file)
-	if err != nil {
+// offer keeps a download for the browser and answers with where it is. Of o it
+// takes what the page is told of the file.
+func (s *Server) offer(c echo.Context, session Session, file download, o offered) error {
+	o.key, o.user, o.file = queryKey{session.Info().ID, newSecret()[:22]}, userOf(c), file
+	if err := s.tickets.add(&o); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusCreated, map[string]any{
-		"id": key.id, "url": "/api/v1/sessions/" + key.session + "/exports/" + key.id, "expiresAt": expires.UTC(),
+		"id": o.key.id, "url": "/api/v1/sessions/" + o.key.session + "/exports/" + o.key.id, "expiresAt": o.expires.UTC(), "fileName": o.fileName,
 	})
 }
 
-func (s *Server) downloadExport(c echo.Context) error {
+func (s *Server) downloadExport(c echo.Context) (err error) {
 	session, err := s.session(c)
 	if err != nil {
 		return err
 	}
-	file := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")})
-	if file == nil {
+	o := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")})
+	if o == nil {
 		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
 	}
-	return file.send(s, c, session)
+	defer func() { o.ended(err) }()
+	return o.file.send(s, c, session, o)
 }

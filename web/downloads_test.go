@@ -1,0 +1,141 @@
+package web_test
+
+import (
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+type downloadState struct {
+	ID, Kind, State, FileName string
+	Rows, Bytes, ExpectedRows int64
+	Millis                    float64 `json:"ms"`
+	Error                     *struct{ Code, Detail string }
+}
+
+// downloadState asks for what is known of one download.
+func (e *env) downloadState(id string) (found downloadState) {
+	e.t.Helper()
+	var list struct{ Items []downloadState }
+	e.call("GET", "/sessions/demo/exports", nil, 200, &list)
+	for _, d := range list.Items {
+		if d.ID == id {
+			return d
+		}
+	}
+	return found
+}
+
+// begin prepares a download and asks for it as the browser does.
+func (e *env) begin(path string, body map[string]any) (id string, res *http.Response) {
+	e.t.Helper()
+	var ready struct{ URL, ID string }
+	e.call("POST", shop+path, body, 201, &ready)
+	if d := e.downloadState(ready.ID); d.State != "waiting" {
+		e.t.Errorf("before it is asked for: %+v", d)
+	}
+	res, err := e.client.Get(e.base + ready.URL)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { res.Body.Close() })
+	return ready.ID, res
+}
+
+func TestDownloads_AreFollowedToTheirEnd(t *testing.T) {
+	e := newEnv(t)
+	id, res := e.begin("/exports", map[string]any{"relation": e.oid("shop", "log"), "format": "csv"})
+	file, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the download is done", func() bool { return e.downloadState(id).State == "done" })
+	d := e.downloadState(id)
+	if d.Rows != 5000 || d.Bytes != int64(len(file)) || d.ExpectedRows != 5000 || d.FileName != "shop_shop_log_2026-11-20.csv" || d.Kind != "export" || d.Error != nil {
+		t.Errorf("%+v of %d bytes", d, len(file))
+	}
+	e.call("DELETE", "/sessions/demo/exports/"+id, nil, 204, nil)
+	e.refused("DELETE", "/sessions/demo/exports/"+id, nil, 404, "export-not-found")
+
+	// One that waits is withdrawn.
+	var ready struct{ URL, ID string }
+	e.call("POST", shop+"/exports", map[string]any{"sql": "select 1", "format": "csv"}, 201, &ready)
+	e.call("DELETE", "/sessions/demo/exports/"+ready.ID, nil, 204, nil)
+	wantProblem(t, e.raw(e.client, "GET", ready.URL, nil, nil), 404, "export-not-found")
+}
+
+// TestDownloads_ThatFailBreakOff: a browser keeps what ends in order, so a part
+// must not.
+func TestDownloads_ThatFailBreakOff(t *testing.T) {
+	e := newEnv(t)
+	for _, format := range []string{"csv", "json", "parquet"} {
+		id, res := e.begin("/exports", map[string]any{"sql": "select 1/(5000-i) as x from generate_series(1, 10000) i", "format": format})
+		file, err := io.ReadAll(res.Body)
+		if err == nil {
+			t.Errorf("%s: %d bytes ended in order", format, len(file))
+		}
+		if format == "csv" && !strings.Contains(string(file), "# snapview: export failed after 4999 rows") {
+			t.Errorf("the file ends with %q", file[max(0, len(file)-100):])
+		}
+		eventually(t, "the download has failed", func() bool { return e.downloadState(id).State == "failed" })
+		if d := e.downloadState(id); d.Rows != 4999 || d.Error == nil || d.Error.Detail != "division by zero" {
+			t.Errorf("%s: %+v", format, d)
+		}
+	}
+	// Before the first byte it is a problem, and known as well.
+	id, res := e.begin("/exports", map[string]any{"sql": "select 1 from pg_sleep(60)", "format": "csv", "timeoutSeconds": 0.2})
+	_, _ = io.Copy(io.Discard, res.Body)
+	eventually(t, "its time is up", func() bool { return e.downloadState(id).State == "failed" })
+	if d := e.downloadState(id); d.Error == nil || d.Error.Code != "timeout" {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestDownloads_AreCancelled while rows flow, and while the client takes none.
+func TestDownloads_AreCancelled(t *testing.T) {
+	e := newEnv(t)
+	body := map[string]any{"sql": "select generate_series(1, 100000000), repeat('x', 1000)", "format": "csv"}
+	for _, reads := range []bool{true, false} {
+		id, res := e.begin("/exports", body)
+		ended := make(chan error, 1)
+		if reads {
+			go func() { _, err := io.Copy(io.Discard, res.Body); ended <- err }()
+		}
+		eventually(t, "bytes are counted", func() bool { d := e.downloadState(id); return d.State == "running" && d.Bytes > 0 && d.Rows > 0 })
+		e.call("DELETE", "/sessions/demo/exports/"+id, nil, 204, nil)
+		eventually(t, "it is cancelled", func() bool { return e.downloadState(id).State == "cancelled" })
+		if reads && <-ended == nil {
+			t.Error("the file that was cancelled ended in order")
+		}
+		var list struct{ Items []any }
+		e.call("GET", "/sessions/demo/queries", nil, 200, &list)
+		if len(list.Items) > 0 {
+			t.Errorf("still running: %v", list.Items)
+		}
+	}
+	// The browser stops it.
+	id, res := e.begin("/exports", body)
+	res.Body.Close()
+	eventually(t, "the browser's end is seen", func() bool { return e.downloadState(id).State == "cancelled" })
+	if d := e.downloadState(id); d.Error == nil || !strings.Contains(d.Error.Detail, "browser") {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestDownloads_KnowDumps(t *testing.T) {
+	if _, err := exec.LookPath("pg_dump"); err != nil {
+		needs(t, "pg_dump")
+	}
+	e := newEnv(t)
+	id, res := e.begin("/dumps", map[string]any{"relations": []uint32{e.oid("shop", "employees")}})
+	file, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the dump is done", func() bool { return e.downloadState(id).State == "done" })
+	if d := e.downloadState(id); d.Kind != "dump" || d.Bytes != int64(len(file)) {
+		t.Errorf("%+v of %d bytes", d, len(file))
+	}
+}
