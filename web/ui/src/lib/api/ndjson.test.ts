@@ -1,15 +1,17 @@
 import { expect, it } from 'vitest';
-import { readLines } from './ndjson';
+import { readByteLines, readLines } from './ndjson';
 
-async function lines(chunks: Uint8Array[]) {
-  const out: unknown[] = [];
-  const stream = new ReadableStream<Uint8Array>({
+const streamOf = (chunks: Uint8Array<ArrayBuffer>[]) =>
+  new ReadableStream<Uint8Array<ArrayBuffer>>({
     start(controller) {
       chunks.forEach((chunk) => controller.enqueue(chunk));
       controller.close();
     },
   });
-  await readLines(stream, (value) => out.push(value));
+
+async function lines(chunks: Uint8Array<ArrayBuffer>[]) {
+  const out: unknown[] = [];
+  await readLines(streamOf(chunks), (value) => out.push(value));
   return out;
 }
 
@@ -24,4 +26,11 @@ it('reads values however the stream is cut', async () => {
 
 it('fails on a line that is cut off', async () => {
   await expect(lines([new TextEncoder().encode('{"a":1}\n{"b"')])).rejects.toThrow();
+});
+
+it('gives lines as they came, and tells one that may be cut off', async () => {
+  const chunks = ['{"a', '":1}\n\n[2]\n[', '3'].map((text) => new TextEncoder().encode(text));
+  const out: [string, boolean][] = [];
+  await readByteLines(streamOf(chunks), (line, ended) => out.push([line.map((part) => new TextDecoder().decode(part)).join('|'), ended]));
+  expect(out).toEqual([['{"a|":1}', true], ['[2]', true], ['[|3', false]]);
 });

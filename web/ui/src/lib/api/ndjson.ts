@@ -1,22 +1,41 @@
 // Reads a stream of JSON values, one per line, as they arrive.
 
-/** Calls each with every line's value. A last line without a newline counts. */
-export async function readLines<T>(body: ReadableStream<Uint8Array>, each: (value: T) => void): Promise<void> {
+/** A line as it came: its bytes without the newline, in one part or more. */
+export type Line = Uint8Array<ArrayBuffer>[];
+
+/**
+ * Calls each with every line that is not empty. Nothing is decoded or copied:
+ * a part of a line is a view of what came from the network. A last line
+ * without a newline counts, and is told apart: it may have been cut off.
+ */
+export async function readByteLines(body: ReadableStream<Uint8Array<ArrayBuffer>>, each: (line: Line, ended: boolean) => void): Promise<void> {
   const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = '';
+  let line: Line = [];
   for (;;) {
     const { done, value } = await reader.read();
-    rest += decoder.decode(value ?? new Uint8Array(), { stream: !done });
+    if (done) break;
     let from = 0;
-    for (let at = rest.indexOf('\n'); at >= 0; at = rest.indexOf('\n', from)) {
-      if (at > from) each(JSON.parse(rest.slice(from, at)) as T);
+    for (let at = value.indexOf(10); at >= 0; at = value.indexOf(10, from)) {
+      if (at > from) line.push(value.subarray(from, at));
       from = at + 1;
+      if (line.length === 0) continue;
+      each(line, true);
+      line = [];
     }
-    rest = rest.slice(from);
-    if (done) {
-      if (rest.trim()) each(JSON.parse(rest) as T);
-      return;
-    }
+    if (from < value.length) line.push(value.subarray(from));
   }
+  if (line.length > 0) each(line, false);
+}
+
+/** The value of a line. */
+export function parseLine<T>(line: Line): T {
+  const decoder = new TextDecoder();
+  let text = '';
+  for (const part of line) text += decoder.decode(part, { stream: true });
+  return JSON.parse(text + decoder.decode()) as T;
+}
+
+/** Calls each with every line's value. A last line without a newline counts. */
+export function readLines<T>(body: ReadableStream<Uint8Array<ArrayBuffer>>, each: (value: T) => void): Promise<void> {
+  return readByteLines(body, (line) => each(parseLine(line)));
 }

@@ -1,5 +1,5 @@
 // How the points of a result are written. Pure.
-import type { Drawing } from '../sql/chart';
+import type { Drawing } from '../sql/points';
 import { short } from '../format';
 
 /** A figure on an axis: short, also below one and below zero. */

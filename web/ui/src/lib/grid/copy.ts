@@ -11,19 +11,22 @@ export const copyFormats = [
 /** A clipboard that is much longer stalls other programs. */
 const most = 10 << 20;
 
-/** As many rows as fit, in a format. */
-export function copyRows(format: (typeof copyFormats)[number]['format'], columns: GridColumn[], rows: Cell[][]): { text: string; rows: number } {
+export type CopyFormat = (typeof copyFormats)[number]['format'];
+
+/** As many rows as fit, in a format. The rows come some at a time. */
+export async function copyRows(format: CopyFormat, columns: GridColumn[], some: AsyncIterable<Cell[][]> | Iterable<Cell[][]>): Promise<{ text: string; rows: number }> {
   const names = columns.map((c) => c.name);
   const line: (row: Cell[]) => string =
     format === 'markdown' ? (row) => `| ${row.map(inMarkdown).join(' | ')} |` : format === 'json' ? (row) => asObject(names, row) : (row) => toTSV([row]);
   const lines: string[] = [];
   let size = 0;
-  for (const row of rows) {
-    const text = line(row);
-    size += text.length + 1;
-    if (size > most && lines.length) break;
-    lines.push(text);
-  }
+  reading: for await (const rows of some)
+    for (const row of rows) {
+      const text = line(row);
+      size += text.length + 1;
+      if (size > most && lines.length) break reading;
+      lines.push(text);
+    }
   const n = lines.length;
   if (format === 'header') lines.unshift(toTSV([names]));
   if (format === 'markdown') lines.unshift(`| ${names.map(inMarkdown).join(' | ')} |`, `|${names.map(() => ' --- |').join('')}`);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { choose, draw, mostCategories, mostSeries, number, rowCount, rowNumber, seconds, sortOf, suggest } from './chart';
+import { choose, number, rowCount, rowNumber, seconds, sortOf, suggest } from './chart';
 
 const c = (name: string, type: string) => ({ name, type });
 
@@ -44,6 +44,11 @@ describe('what is suggested', () => {
     expect(suggest([c('w', 'real'), c('v', 'real')], [['3', '5'], ['2', '3']])).toMatchObject({ kind: 'points', x: 'w', y: ['v'] });
   });
   it('one number goes by its row', () => expect(suggest([c('v', 'real')], [['3']])).toMatchObject({ x: rowNumber, y: ['v'] }));
+  it('looks at some rows of many', () => {
+    const some = [['Bonn', '1'], ['Bonn', '2']];
+    expect([suggest([c('v', 'real')], [['3']])!.kind, suggest([c('v', 'real')], [['3']], 100)!.kind]).toEqual(['bars', 'line']);
+    expect(suggest([c('city', 'text'), c('n', 'bigint')], some, 1_000_000)).toMatchObject({ kind: 'bars', x: 'city', y: ['n'] });
+  });
   it('nothing is nothing', () => expect([suggest([], []), suggest([c('v', 'real')], [])]).toEqual([undefined, undefined]));
 });
 
@@ -53,40 +58,4 @@ it('keeps what a person chose as far as the result has it', () => {
   expect(choose(columns, rows, { on: true, kind: 'area', y: ['m', 'gone'] })).toMatchObject({ kind: 'area', x: 'city', y: ['m'] });
   expect(choose(columns, rows, { on: true, x: 'city', y: ['n'], by: 'city' })!.by).toBeUndefined();
   expect(choose(columns, rows, { on: true, kind: 'pie', x: 'gone', fold: 'median' })).toMatchObject({ kind: 'bars', x: 'city', fold: 'sum' });
-});
-
-describe('the points', () => {
-  it('stand in the order of time, and gaps stay gaps', () => {
-    const d = draw([c('day', 'date'), c('v', 'integer')], [['2026-01-02', '2'], ['2026-01-01', null], ['infinity', '1']], { kind: 'line', x: 'day', y: ['v'], fold: 'sum' });
-    expect(d.x).toEqual([Date.UTC(2026, 0, 1) / 1000, Date.UTC(2026, 0, 2) / 1000]);
-    expect(d.series).toEqual([{ name: 'v', values: [null, 2] }]);
-    expect(d.notes).toEqual(['1 rows whose day is not a time are left out.']);
-    expect(d.folded).toBe(false);
-  });
-  it('of categories stand in the order of the result, and are folded', () => {
-    const rows = [['b', '1'], ['a', '2'], ['b', '3'], [null, '4']];
-    const by = (fold: 'sum' | 'average' | 'min' | 'max' | 'count') => draw([c('k', 'text'), c('v', 'integer')], rows, { kind: 'bars', x: 'k', y: ['v'], fold });
-    expect(by('sum')).toMatchObject({ labels: ['b', 'a', 'NULL'], x: [0, 1, 2], folded: true, series: [{ values: [4, 2, 4] }] });
-    expect(by('average').series[0]!.values[0]).toBe(2);
-    expect(by('min').series[0]!.values[0]).toBe(1);
-    expect(by('max').series[0]!.values[0]).toBe(3);
-    expect(by('count').series[0]!.values[0]).toBe(2);
-  });
-  it('are split into series by a column', () => {
-    const rows = [['2026-01-01', '1', 'n'], ['2026-01-01', '2', 's'], ['2026-01-02', '3', 'n']];
-    const d = draw([c('day', 'date'), c('v', 'integer'), c('r', 'text')], rows, { kind: 'line', x: 'day', y: ['v'], by: 'r', fold: 'sum' });
-    expect(d.series).toEqual([{ name: 'n', values: [1, 3] }, { name: 's', values: [2, null] }]);
-    expect(d.folded).toBe(false);
-  });
-  it('count rows', () => expect(draw([c('k', 'text')], [['a'], ['a'], ['b']], { kind: 'bars', x: 'k', y: [rowCount], fold: 'count' })).toMatchObject({ series: [{ name: 'rows', values: [2, 1] }], folded: false }));
-  it('of a cloud are all drawn', () => {
-    const d = draw([c('x', 'real'), c('y', 'real')], [['1', '1'], ['1', '2']], { kind: 'points', x: 'x', y: ['y'], fold: 'sum' });
-    expect([d.x, d.series[0]!.values]).toEqual([[1, 1], [1, 2]]);
-  });
-  it('are bounded, and say so', () => {
-    const rows = Array.from({ length: 100 }, (_, i) => [`k${i}`, `s${i % 20}`, '1']);
-    const d = draw([c('k', 'text'), c('s', 'text'), c('v', 'integer')], rows, { kind: 'bars', x: 'k', y: ['v'], by: 's', fold: 'sum' });
-    expect([d.labels.length, d.series.length]).toEqual([mostCategories, mostSeries]);
-    expect(d.notes).toEqual([`The first ${mostCategories} of 100 values of k are drawn.`, `The first ${mostSeries} series are drawn.`]);
-  });
 });

@@ -179,6 +179,8 @@ export class Desk {
     else if (this.active === tab) this.show(this.tabs[Math.min(at, this.tabs.length - 1)]!);
     if (tab.blank) return;
     this.closed = [...this.closed.slice(-19), { tab, at }];
+    // Its results go when nobody can be about to take the close back.
+    setTimeout(() => this.tabs.includes(tab) || (tab.runs = []), 12_000);
     toasts.show(`“${tab.name}” closed`, 'info', { name: 'Undo', run: () => this.reopen(tab) });
   }
 

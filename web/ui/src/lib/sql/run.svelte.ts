@@ -1,15 +1,21 @@
 // One run of one statement: its rows as they stream in, its end, its cancel.
 import { api, base, failure, toProblem, write, type Frame, type QueryEnd, type QueryError, type ResultColumn } from '../api/client';
 import { newId } from '../id';
-import { readLines } from '../api/ndjson';
+import { parseLine, readByteLines } from '../api/ndjson';
+import { countOf } from '../rows/count';
 import type { Cell } from '../grid/model';
+import { Rows } from '../rows/rows';
 
 export class Run {
   readonly id = newId();
-  /** Rows live outside of what Svelte watches: a million proxies would not fit. */
-  readonly rows: Cell[][] = [];
+  /** Rows live outside of what Svelte watches, and those of a large result outside of the page. */
+  readonly rows: Rows = new Rows(() => this.read++, () => (this.lost = true));
   columns: ResultColumn[] | undefined = $state.raw();
   count = $state(0);
+  /** Changes when rows that were asked for are there. */
+  read = $state(0);
+  /** The browser could not give back rows that it kept. */
+  lost = $state(false);
   notices: { severity: string; message: string; hint?: string }[] = $state.raw([]);
   end: QueryEnd | undefined = $state.raw();
   error: QueryError | undefined = $state.raw();
@@ -34,7 +40,7 @@ export class Run {
     let pending: number | undefined;
     const show = () => {
       pending = undefined;
-      this.count = this.rows.length;
+      this.count = this.rows.count;
     };
     try {
       const answer = await fetch(`${base}/sessions/${encodeURIComponent(this.session)}/databases/${encodeURIComponent(this.db)}/query`, {
@@ -44,12 +50,15 @@ export class Run {
         signal: this.#abort.signal,
       });
       if (!answer.ok || !answer.body) throw await failure(answer);
-      await readLines<Frame>(answer.body, (frame) => {
-        if (frame.cols) this.columns = frame.cols;
-        else if (frame.rows) {
-          for (const row of frame.rows) this.rows.push(row as Cell[]);
+      await readByteLines(answer.body, (line, ended) => {
+        // Most lines are rows, and stay what they are.
+        const many = ended ? countOf(line) : undefined;
+        const frame: Frame = many === undefined ? parseLine(line) : {};
+        if (many !== undefined || frame.rows) {
+          this.rows.add(line, many ?? (frame.rows as Cell[][]));
           pending ??= requestAnimationFrame(show);
-        } else if (frame.notice) this.notices = [...this.notices, frame.notice];
+        } else if (frame.cols) this.columns = frame.cols;
+        else if (frame.notice) this.notices = [...this.notices, frame.notice];
         else if (frame.end) this.end = frame.end;
       });
       this.error = this.end?.error;
@@ -58,13 +67,14 @@ export class Run {
       const problem = toProblem(cause);
       this.error = this.#abort.signal.aborted
         ? { code: 'cancelled', message: 'Cancelled' }
-        : cause instanceof TypeError // what fetch throws when nothing answers, or no more
-          ? { code: 'connection-lost', message: `Interrupted: the server stopped answering${this.rows.length ? '; the rows shown may not be all' : ''}.` }
+        : cause instanceof TypeError || cause instanceof SyntaxError // nothing answers, or no more; a line was cut off
+          ? { code: 'connection-lost', message: `Interrupted: the server stopped answering${this.rows.count ? '; the rows shown may not be all' : ''}.` }
         : { code: problem.code, message: problem.detail ?? problem.title, hint: problem.hint, sqlstate: problem.sqlstate, position: problem.position };
     } finally {
       clearInterval(timer);
       if (pending !== undefined) cancelAnimationFrame(pending);
-      this.count = this.rows.length;
+      this.rows.end();
+      this.count = this.rows.count;
       this.elapsed = performance.now() - this.#began;
       this.running = false;
     }

@@ -1,0 +1,49 @@
+import { expect, it } from 'vitest';
+import { pieceBytes, pieceRows, Pieces } from './pieces';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const frame = (from: number, rows: number, pad = '') => bytes(JSON.stringify({ count: rows, rows: Array.from({ length: rows }, (_, i) => [`${from + i} ä😀${pad}`, null]) }));
+
+it('finds and reads any row', async () => {
+  const pieces = new Pieces();
+  const sizes = [1, 700, 299, 1, 1000, 400]; // the first three make 1000 rows
+  let n = 0;
+  for (const size of sizes) {
+    const line = frame(n, size);
+    pieces.add([line.subarray(0, 7), line.subarray(7)], size);
+    n += size;
+  }
+  expect([pieces.rows, pieces.length]).toEqual([n, 3]);
+  expect([0, 999, 1000, 2000, 2001, n - 1].map((row) => pieces.find(row))).toEqual([0, 0, 1, 1, 2, 2]);
+  for (const row of [0, 1, 999, 1000, 1001, 2000, 2001, n - 1]) {
+    const piece = pieces.find(row);
+    const rows = await pieces.read(piece);
+    expect(rows[row - pieces.first(piece)]).toEqual([`${row} ä😀`, null]);
+  }
+});
+
+it('closes a piece that has many bytes, also of a single row', () => {
+  const pieces = new Pieces();
+  for (let i = 0; i < 3; i++) pieces.add([frame(i, 1, 'x'.repeat(pieceBytes))], 1);
+  expect([pieces.length, pieces.first(2)]).toEqual([3, 2]);
+  expect(pieces.bytes(0)).toBeGreaterThan(pieceBytes);
+});
+
+it('reads what is there of the last piece while more comes', async () => {
+  const pieces = new Pieces();
+  pieces.add([frame(0, 2)], 2);
+  const reading = pieces.read(0);
+  pieces.add([frame(2, 3)], 3);
+  expect((await reading).length).toBe(2);
+  expect((await pieces.read(0)).length).toBe(5);
+  pieces.close();
+  expect((await pieces.read(0)).at(-1)).toEqual(['4 ä😀', null]);
+  pieces.add([frame(5, pieceRows)], pieceRows);
+  expect([pieces.length, pieces.first(1)]).toEqual([2, 5]);
+});
+
+it('fails when a line has not the rows that it says', async () => {
+  const pieces = new Pieces();
+  pieces.add([frame(0, 2)], 3);
+  await expect(pieces.read(0)).rejects.toThrow('2 rows instead of 3');
+});
