@@ -237,6 +237,22 @@ export const desk = [
       await page.waitForTimeout(120); // the editor takes no key for so long, lest one typed ahead picks an option
       await page.keyboard.press('Tab');
       await until('a column', async () => /x\.[^\s]+ from/.test((await page.locator('.cm-content').innerText()).replaceAll('\u00a0', ' ')));
+      // What the statement itself names: WITH, a subquery, a table under its own name, columns without one.
+      for (const [before, after, wants] of [
+        [`with recent as (select 1 as first_one, ${world.name(t)}.* from ${world.name(t)}) select * from rec`, '', 'recent'],
+        [`with recent as (select 1 as first_one) select r.`, ' from recent r', 'first_one'],
+        [`select inside.`, ` from (select * from ${world.name(t)}) inside`, t.columns[0].name],
+        [`select `, ` from ${world.name(t)} where true`, t.columns[0].name],
+        [`select * from ${world.name(t)} where "${t.name.replaceAll('"', '""')}".`, '', t.columns[0].name],
+      ]) {
+        await page.keyboard.press('Escape');
+        await page.keyboard.press('Control+a');
+        await page.keyboard.press('Delete');
+        await page.keyboard.insertText(before + after);
+        for (let i = 0; i < after.length; i++) await page.keyboard.press('ArrowLeft');
+        await page.keyboard.press('Control+ ');
+        await list.getByText(wants, { exact: true }).first().waitFor();
+      }
     },
   },
   {

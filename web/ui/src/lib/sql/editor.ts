@@ -1,8 +1,8 @@
 // CodeMirror, set up for PostgreSQL: its dialect, completion from the
 // catalogue, our colours, and the mark under an error.
-import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, completionStatus, moveCompletionSelection, selectedCompletion, startCompletion, type Completion as CompletionOption, type CompletionContext, type CompletionResult } from '@codemirror/autocomplete';
+import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, completionStatus, moveCompletionSelection, selectedCompletion, startCompletion, type CompletionContext } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyField, historyKeymap, indentWithTab } from '@codemirror/commands';
-import { PostgreSQL, sql, type SQLNamespace } from '@codemirror/lang-sql';
+import { PostgreSQL, sql } from '@codemirror/lang-sql';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { setDiagnostics } from '@codemirror/lint';
 import { highlightSelectionMatches, searchKeymap } from '@codemirror/search';
@@ -10,6 +10,7 @@ import { Compartment, EditorState, Prec, type Extension } from '@codemirror/stat
 import { drawSelection, EditorView, type KeyBinding, highlightActiveLine, highlightActiveLineGutter, keymap, lineNumbers, placeholder } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import type { Completion } from '../api/client';
+import { complete } from './complete';
 
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword, tags.modifier], color: 'var(--keyword)', fontWeight: '500' },
@@ -49,7 +50,7 @@ export interface EditorHooks {
   explain: () => void;
   save: () => void;
   /** Relations whose name begins so; asked where there are too many to send all. */
-  relations: (prefix: string) => Promise<{ schema: string; name: string }[]>;
+  relations: (prefix: string) => Promise<Completion['relations']>;
   change: (text: string) => void;
 }
 
@@ -59,21 +60,6 @@ export interface Document {
   /** What `leave` returned for this text. */
   memory?: unknown;
 }
-
-// PostgreSQL's own that are written most; the server has thousands.
-const functions =
-  `abs age any_value array_agg array_append array_length array_position array_remove array_to_string avg bool_and bool_or cardinality ceil
-   char_length coalesce concat concat_ws corr count cume_dist date_part date_trunc dense_rank exp extract first_value floor format
-   format_type gen_random_uuid generate_series greatest has_table_privilege initcap json_agg json_array_length json_build_object
-   json_extract_path_text json_object_agg jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_object
-   jsonb_each jsonb_each_text jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_query jsonb_pretty jsonb_typeof justify_interval
-   lag last_value lead least left length ln log lower lpad ltrim make_date make_interval make_timestamp max md5 min mod mode now nth_value
-   ntile nullif num_nonnulls octet_length overlay pg_column_size pg_database_size pg_get_constraintdef pg_get_functiondef pg_get_viewdef
-   pg_relation_size pg_size_pretty pg_table_size pg_total_relation_size pg_typeof percent_rank percentile_cont percentile_disc position
-   power quote_ident quote_literal random rank regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table
-   repeat replace reverse right round row_number row_to_json rpad rtrim sign split_part sqrt starts_with stddev string_agg string_to_array
-   strpos substring sum to_char to_date to_json to_jsonb to_number to_regclass to_timestamp to_tsquery to_tsvector translate trim trunc unnest
-   upper variance width_bucket`.split(/\s+/);
 
 const fields = { history: historyField };
 
@@ -159,34 +145,10 @@ export class SqlEditor {
   }
 
   #sql(): Extension {
-    const names = this.#names;
-    const more = PostgreSQL.language.data.of({ autocomplete: (context: CompletionContext) => this.#more(context) });
-    if (!names) return [sql({ dialect: PostgreSQL }), more];
-    const schema: Record<string, SQLNamespace> = {};
-    for (const { schema: s, name, columns } of names.relations) {
-      ((schema[s] ??= {}) as Record<string, SQLNamespace>)[name] = columns;
-      if (names.searchPath.includes(s)) schema[name] ??= columns;
-    }
-    return [sql({ dialect: PostgreSQL, schema, defaultSchema: names.searchPath[0] }), more];
-  }
-
-  // What the catalogue's names that are here do not have: functions and, where
-  // there are more relations than are sent at once, those that begin so.
-  async #more(context: CompletionContext): Promise<CompletionResult | null> {
-    const word = context.matchBefore(/[\w$]+/);
-    if (!word || (word.text.length < 2 && !context.explicit) || context.matchBefore(/[."'][\w$]*/)) return null;
-    const options: CompletionOption[] = [...functions, ...this.#functions].map((label) => ({ label, type: 'function', apply: label + '(', boost: -1 }));
-    if (this.#names?.truncated) {
-      const found = await this.#hooks.relations(word.text);
-      if (context.aborted) return null;
-      const quoted = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`);
-      for (const { schema, name } of found) {
-        const apply = this.#names.searchPath.includes(schema) ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
-        options.push({ label: name, detail: schema, type: 'type', apply, boost: 1 });
-      }
-    }
-    // With more to be asked for, every letter asks again.
-    return { from: word.from, options, validFor: this.#names?.truncated ? undefined : /^[\w$]*$/ };
+    return [
+      sql({ dialect: PostgreSQL, keywordCompletion: (label, type) => ({ label, type, boost: -20 }) }),
+      PostgreSQL.language.data.of({ autocomplete: (context: CompletionContext) => complete(context, this.#names, this.#functions, this.#hooks.relations) }),
+    ];
   }
 
   /** Shows another text; nobody is told of a change. */

@@ -12,7 +12,7 @@ export interface Statement {
 }
 
 const identStart = /[\p{L}_]/u;
-const dollarTag = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
+export const dollarTag = /\$(?:[\p{L}_][\p{L}\p{N}_]*)?\$/uy;
 
 /** All statements of a script, in order; empty ones and ones of comments alone are left out. */
 export function split(script: string): Statement[] {
@@ -90,7 +90,8 @@ export function offsetOf(text: string, position: number): number {
   return offset;
 }
 
-function blockComment(script: string, at: number): number {
+/** Where the comment that opens at offset ends. */
+export function blockComment(script: string, at: number): number {
   let depth = 0;
   for (let i = at; i < script.length; i++) {
     if (script.startsWith('/*', i)) {
@@ -104,7 +105,8 @@ function blockComment(script: string, at: number): number {
   return script.length;
 }
 
-function quoted(script: string, at: number, backslash: boolean): number {
+/** Where the string or name that opens at offset ends. */
+export function quoted(script: string, at: number, backslash: boolean): number {
   const quote = script[at];
   for (let i = at + 1; i < script.length; i++) {
     if (backslash && script[i] === '\\') i++;
@@ -116,13 +118,14 @@ function quoted(script: string, at: number, backslash: boolean): number {
   return script.length;
 }
 
-// escapes says whether the string that opens at offset is an E'...' one.
-function escapes(script: string, at: number): boolean {
+/** Whether the string that opens at offset is an E'...' one. */
+export function escapes(script: string, at: number): boolean {
   const e = script[at - 1];
   return (e === 'E' || e === 'e') && !wordBefore(script, at - 1);
 }
 
-function wordBefore(script: string, at: number): boolean {
+/** Whether a word goes on until offset. */
+export function wordBefore(script: string, at: number): boolean {
   const before = script[at - 1];
   return before !== undefined && (identStart.test(before) || /[\p{N}$]/u.test(before));
 }

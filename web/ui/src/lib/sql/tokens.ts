@@ -1,0 +1,64 @@
+// The tokens of a statement, for completion: words, names, marks, and groups in
+// parentheses as one token that holds the rest. Comments are left out. A string
+// or a group that is not closed ends with the text.
+import { blockComment, dollarTag, escapes, quoted, wordBefore } from './split';
+
+export interface Token {
+  kind: 'word' | 'quoted' | 'text' | 'mark' | 'group';
+  from: number;
+  to: number;
+  /** A word as PostgreSQL folds it, a quoted name without its quotes, a mark. */
+  value: string;
+  /** What is in the parentheses. */
+  inner: Token[];
+}
+
+const word = /[\p{L}_][\p{L}\p{N}_$]*/uy;
+const number = /\d[\p{L}\p{N}_.]*/uy;
+// Deeper parentheses than anybody writes are read as if they were not there.
+const deepest = 200;
+
+export function tokens(text: string): Token[] {
+  const top: Token[] = [];
+  const open: Token[] = [];
+  let at = 0;
+  const push = (kind: Token['kind'], to: number, value: string) => {
+    const token: Token = { kind, from: at, to, value, inner: [] };
+    (open.at(-1)?.inner ?? top).push(token);
+    at = to;
+    return token;
+  };
+  const match = (pattern: RegExp) => {
+    pattern.lastIndex = at;
+    return pattern.exec(text)?.[0];
+  };
+  while (at < text.length) {
+    const c = text[at]!;
+    let found: string | undefined;
+    if (c.trim() === '') at++;
+    else if (c === '-' && text[at + 1] === '-') {
+      const stop = text.indexOf('\n', at);
+      at = stop < 0 ? text.length : stop;
+    } else if (c === '/' && text[at + 1] === '*') at = blockComment(text, at);
+    else if (c === "'") push('text', quoted(text, at, escapes(text, at)), '');
+    else if (c === '"') {
+      const stop = quoted(text, at, false);
+      const closed = stop > at + 1 && text[stop - 1] === '"';
+      push('quoted', stop, text.slice(at + 1, closed ? stop - 1 : stop).replaceAll('""', '"'));
+    } else if (c === '$' && !wordBefore(text, at) && (found = match(dollarTag))) {
+      const stop = text.indexOf(found, at + found.length);
+      push('text', stop < 0 ? text.length : stop + found.length, '');
+    } else if ((found = match(word))) push('word', at + found.length, found.toLowerCase());
+    else if ((found = match(number))) push('text', at + found.length, '');
+    else if (c === '(' && open.length < deepest) {
+      const group = push('group', at + 1, '(');
+      group.to = text.length;
+      open.push(group);
+    } else if (c === ')') {
+      at++;
+      const group = open.pop();
+      if (group) group.to = at;
+    } else push('mark', at + 1, c);
+  }
+  return top;
+}
