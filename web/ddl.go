@@ -30,7 +30,7 @@ func (r *relation) ddl() string {
 		fmt.Fprintf(&b, "CREATE VIEW %s AS\n%s\n", name, strings.TrimRight(r.Definition, "\n"))
 	case "m":
 		fmt.Fprintf(&b, "CREATE MATERIALIZED VIEW %s AS\n%s\n", name, strings.TrimRight(r.Definition, "\n"))
-	case "r", "p":
+	case "r", "p", "f":
 		r.tableDDL(&b, name)
 	default:
 		return ""
@@ -45,7 +45,10 @@ func (r *relation) ddl() string {
 	}
 	if r.Comment != "" {
 		what := map[string]string{"v": "VIEW", "m": "MATERIALIZED VIEW"}[r.relkind]
-		if what == "" {
+		switch {
+		case r.relkind == "f":
+			what = "FOREIGN TABLE"
+		case what == "":
 			what = "TABLE"
 		}
 		fmt.Fprintf(&b, "COMMENT ON %s %s IS %s;\n", what, name, quoteText(r.Comment))
@@ -59,11 +62,14 @@ func (r *relation) ddl() string {
 }
 
 func (r *relation) tableDDL(b *strings.Builder, name string) {
-	unlogged := ""
-	if r.Unlogged {
-		unlogged = "UNLOGGED "
+	kind := ""
+	switch {
+	case r.relkind == "f":
+		kind = "FOREIGN "
+	case r.Unlogged:
+		kind = "UNLOGGED "
 	}
-	fmt.Fprintf(b, "CREATE %sTABLE %s (\n", unlogged, name)
+	fmt.Fprintf(b, "CREATE %sTABLE %s (\n", kind, name)
 	var lines []string
 	for _, c := range r.Columns {
 		lines = append(lines, "  "+c.ddl())
@@ -75,6 +81,10 @@ func (r *relation) tableDDL(b *strings.Builder, name string) {
 		}
 	}
 	b.WriteString(strings.Join(lines, ",\n") + "\n)")
+	if r.inherits != "" && r.PartitionBound == "" {
+		b.WriteString(" INHERITS (" + r.inherits + ")")
+	}
+	b.WriteString(r.foreign)
 	if r.PartitionKey != "" {
 		b.WriteString(" PARTITION BY " + r.PartitionKey)
 	}
@@ -82,6 +92,9 @@ func (r *relation) tableDDL(b *strings.Builder, name string) {
 		b.WriteString(" TABLESPACE " + quoteName(r.Tablespace))
 	}
 	b.WriteString(";\n")
+	if r.inherits != "" && r.PartitionBound != "" {
+		fmt.Fprintf(b, "ALTER TABLE %s ATTACH PARTITION %s %s;\n", r.inherits, name, r.PartitionBound)
+	}
 }
 
 func (c *column) ddl() string {

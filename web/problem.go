@@ -95,6 +95,16 @@ func isConnectionLost(err error) bool {
 		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "connection reset") || strings.Contains(err.Error(), "broken pipe")
 }
 
+// hints are what to do about errors of which PostgreSQL says only what they are,
+// and which mean something of their own in a backup.
+var hints = map[string]string{
+	"XX001": "The backup holds a damaged page. What lies before it is shown; sort the other way round, or filter, to see what lies after it. snapview verify finds every page that is damaged.",
+	"XX002": "An index in the backup is damaged. Sort or filter by another column to do without it; snapview verify tells which ones are.",
+	"58P01": "The backup lacks a file that PostgreSQL looks for: a library that is not installed here, or data that was not backed up.",
+	"42501": "The role that the page reads by has no right to see this.",
+	"08001": "Rows of a foreign table are on another server, and a session reaches none: it runs without a network.",
+}
+
 func problemOfPostgres(e *pgconn.PgError, sql string) *Problem {
 	p := problem(http.StatusUnprocessableEntity, "sql-error", e.Message)
 	switch e.Code {
@@ -104,6 +114,9 @@ func problemOfPostgres(e *pgconn.PgError, sql string) *Problem {
 		p = problem(http.StatusServiceUnavailable, "busy", e.Message)
 	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
 		p = problem(http.StatusBadGateway, "connection-lost", e.Message)
+	}
+	if e.Hint == "" {
+		e.Hint = hints[e.Code]
 	}
 	p.Hint, p.SQLState, p.severity, p.context, p.sqlDetail = e.Hint, e.Code, e.SeverityUnlocalized, e.Where, e.Detail
 	if sql != "" && e.Position > 0 {

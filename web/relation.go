@@ -34,36 +34,38 @@ var (
 
 // relation is everything that the API says about one relation.
 type relation struct {
-	OID            uint32            `json:"oid"`
-	Schema         string            `json:"schema"`
-	Name           string            `json:"name"`
-	Kind           string            `json:"kind"`
-	Owner          string            `json:"owner"`
-	Comment        string            `json:"comment,omitempty"`
-	Tablespace     string            `json:"tablespace,omitempty"`
-	Parent         uint32            `json:"parent,omitempty"`
-	ParentSchema   string            `json:"parentSchema,omitempty"`
-	ParentName     string            `json:"parentName,omitempty"`
-	PartitionKey   string            `json:"partitionKey,omitempty"`
-	PartitionBound string            `json:"partitionBound,omitempty"`
-	RowSecurity    bool              `json:"rowSecurity,omitempty"`
-	Unlogged       bool              `json:"unlogged,omitempty"`
-	EstimatedRows  int64             `json:"estimatedRows"`
-	Bytes          int64             `json:"bytes"`
-	Sizes          relationSizes     `json:"sizes"`
-	Paging         paging            `json:"paging"`
-	Columns        []column          `json:"columns"`
-	Indexes        []index           `json:"indexes"`
-	Constraints    []constraint      `json:"constraints"`
-	References     []foreignKey      `json:"references"`
-	ReferencedBy   []foreignKey      `json:"referencedBy"`
-	Partitions     []relationSummary `json:"partitions"`
-	Triggers       []trigger         `json:"triggers,omitempty"`
-	Definition     string            `json:"definition,omitempty"`
-	DDL            string            `json:"ddl,omitempty"`
+	OID            uint32        `json:"oid"`
+	Schema         string        `json:"schema"`
+	Name           string        `json:"name"`
+	Kind           string        `json:"kind"`
+	Owner          string        `json:"owner"`
+	Comment        string        `json:"comment,omitempty"`
+	Tablespace     string        `json:"tablespace,omitempty"`
+	Parent         uint32        `json:"parent,omitempty"`
+	ParentSchema   string        `json:"parentSchema,omitempty"`
+	ParentName     string        `json:"parentName,omitempty"`
+	PartitionKey   string        `json:"partitionKey,omitempty"`
+	PartitionBound string        `json:"partitionBound,omitempty"`
+	RowSecurity    bool          `json:"rowSecurity,omitempty"`
+	Unlogged       bool          `json:"unlogged,omitempty"`
+	EstimatedRows  int64         `json:"estimatedRows"`
+	Bytes          int64         `json:"bytes"`
+	Sizes          relationSizes `json:"sizes"`
+	Paging         paging        `json:"paging"`
+	Columns        []column      `json:"columns"`
+	Indexes        []index       `json:"indexes"`
+	Constraints    []constraint  `json:"constraints"`
+	References     []foreignKey  `json:"references"`
+	ReferencedBy   []foreignKey  `json:"referencedBy"`
+	Partitions     []partition   `json:"partitions"`
+	Triggers       []trigger     `json:"triggers,omitempty"`
+	Definition     string        `json:"definition,omitempty"`
+	DDL            string        `json:"ddl,omitempty"`
 
 	relkind     string // pg_class.relkind
 	hasSubclass bool
+	inherits    string   // the tables that it is a partition or a child of, quoted
+	foreign     string   // the server of a foreign table and what it is told, as SQL
 	key         []column // what identifies a row, when Paging is by key
 }
 
@@ -125,6 +127,13 @@ type foreignKey struct {
 	OnDelete     string  `json:"onDelete,omitempty"`
 	OnUpdate     string  `json:"onUpdate,omitempty"`
 	Outward      bool    `json:"-"`
+}
+
+// A partition, or a child by inheritance, somewhere below a table.
+type partition struct {
+	relationSummary
+	Bound string `json:"bound,omitempty"`
+	Level int    `json:"level"`
 }
 
 type trigger struct {
@@ -204,7 +213,7 @@ func loadRelation(ctx context.Context, db querier, oid uint32) (*relation, error
 	r := &relation{}
 	err := db.QueryRow(ctx, sqlRelation, oid).Scan(&r.OID, &r.Schema, &r.Name, &r.Kind, &r.Owner, &r.Comment, &r.Tablespace,
 		&r.Parent, &r.PartitionKey, &r.PartitionBound, &r.RowSecurity, &r.Unlogged, &r.EstimatedRows,
-		&r.Sizes.Table, &r.Sizes.Indexes, &r.Sizes.Toast, &r.Definition, &r.relkind, &r.hasSubclass, &r.ParentSchema, &r.ParentName)
+		&r.Sizes.Table, &r.Sizes.Indexes, &r.Sizes.Toast, &r.Definition, &r.relkind, &r.hasSubclass, &r.ParentSchema, &r.ParentName, &r.inherits, &r.foreign)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, relationNotFound()
 	}
@@ -239,7 +248,7 @@ func (r *relation) loadDetails(ctx context.Context, db querier) (err error) {
 			r.ReferencedBy = append(r.ReferencedBy, k)
 		}
 	}
-	if r.Partitions, err = collect[relationSummary](ctx, db, sqlPartitions, r.OID); err != nil {
+	if r.Partitions, err = collect[partition](ctx, db, sqlPartitions, r.OID); err != nil {
 		return err
 	}
 	if r.Triggers, err = collect[trigger](ctx, db, sqlTriggers, r.OID); err != nil {

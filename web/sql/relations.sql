@@ -18,7 +18,7 @@ with page as (
   /*order*/
 )
 select p.oid, p.nspname::text, p.relname::text, p.kind, p.reltuples::int8,
-       p.relpages::int8 * pg_catalog.current_setting('block_size')::int8,
+       greatest(p.relpages, 0)::int8 * pg_catalog.current_setting('block_size')::int8,
        coalesce(pg_catalog.obj_description(p.oid, 'pg_class'), ''),
        coalesce((select i.inhparent from pg_catalog.pg_inherits i where i.inhrelid = p.oid and p.kind in ('partition', 'partitioned-table') limit 1), 0::oid),
        p.relrowsecurity, p.relpersistence = 'u', p.relpages::int8

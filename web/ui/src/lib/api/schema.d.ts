@@ -1103,6 +1103,55 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/databases/{db}/exports/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * How an export would begin.
+         * @description Its first five rows, made by the same code as the file, uncompressed; of Parquet the schema. It runs the statement
+         *     and has 20 seconds for it. There is none of put-back.
+         */
+        post: operations["previewExport"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        /**
+         * The caller's exports and dumps that wait, run, or ended within the last 15 minutes.
+         * @description A browser tells a page nothing of its downloads; this does. The operator sees everybody's.
+         */
+        get: operations["listDownloads"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/exports/{eid}": {
         parameters: {
             query?: never;
@@ -1114,11 +1163,16 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Stream a prepared export, once. */
+        /**
+         * Stream a prepared export, once.
+         * @description A download that fails after its first byte breaks the connection off, so that a browser does not keep a part for
+         *     the whole; listDownloads has the reason. It has no trailers then.
+         */
         get: operations["downloadExport"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Cancel a download that runs, withdraw one that waits, forget one that has ended. */
+        delete: operations["cancelDownload"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1290,7 +1344,7 @@ export interface components {
             /** @description A sentence for people. */
             holdingWhy?: string;
             /**
-             * @description The overlay's limit, or the host's disk.
+             * @description The overlay's limit, that of all sessions together, or the host's disk.
              * @enum {string}
              */
             holdingReason?: "quota" | "total-quota" | "host-disk-full";
@@ -1682,6 +1736,37 @@ export interface components {
             /** @description Empty in a backup. */
             unlogged?: boolean;
         };
+        /** @description A partition, or a child by inheritance, somewhere below a table. */
+        Partition: {
+            /** Format: int64 */
+            oid: number;
+            schema: string;
+            name: string;
+            kind: components["schemas"]["RelationKind"];
+            /**
+             * Format: int64
+             * @description From the backup's statistics; -1 when it has none.
+             */
+            estimatedRows: number;
+            /**
+             * Format: int64
+             * @description Of the table alone as the statistics have it.
+             */
+            bytes: number;
+            comment?: string;
+            /**
+             * Format: int64
+             * @description OID of the table that it is directly under.
+             */
+            parent?: number;
+            rowSecurity?: boolean;
+            /** @description Empty in a backup. */
+            unlogged?: boolean;
+            /** @description What belongs into it, for a partition. */
+            bound?: string;
+            /** @description How many tables it is below; 1 is directly under. */
+            level: number;
+        };
         RelationPage: {
             items: components["schemas"]["RelationSummary"][];
             /** @description Cursor of the next page; absent on the last. */
@@ -1797,8 +1882,8 @@ export interface components {
             constraints: components["schemas"]["Constraint"][];
             references: components["schemas"]["ForeignKey"][];
             referencedBy: components["schemas"]["ForeignKey"][];
-            /** @description The first 1000. */
-            partitions: components["schemas"]["RelationSummary"][];
+            /** @description All below it, each after its parent; the first 1000. */
+            partitions: components["schemas"]["Partition"][];
             triggers?: {
                 name: string;
                 definition: string;
@@ -1913,7 +1998,7 @@ export interface components {
         RunningQuery: {
             id: string;
             /** @enum {string} */
-            kind: "query" | "export" | "rows";
+            kind: "query" | "export" | "preview" | "dump" | "rows";
             database: string;
             /** @description Its first 1000 characters. */
             sql: string;
@@ -1922,15 +2007,57 @@ export interface components {
             ms: number;
             /** Format: int64 */
             rows: number;
+            /**
+             * Format: int64
+             * @description Sent so far, of an export or a dump.
+             */
+            bytes?: number;
+        };
+        DownloadState: {
+            id: string;
+            /** @enum {string} */
+            kind: "export" | "dump";
+            /**
+             * @description done: everything was sent.
+             * @enum {string}
+             */
+            state: "waiting" | "running" | "done" | "failed" | "cancelled";
+            fileName: string;
+            database: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            startedAt?: string;
+            ms: number;
+            /**
+             * Format: int64
+             * @description Written so far; 0 for a dump.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Sent so far, compressed if that was asked for.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description About how many there will be, if that is known.
+             */
+            expectedRows?: number;
+            error?: components["schemas"]["Problem"];
         };
         Download: {
             id: string;
+            fileName: string;
             /** @description Path to open; relative to the server's root. */
             url: string;
             /** Format: date-time */
             expiresAt: string;
         };
-        /** @description Either sql or relation is given. */
+        /**
+         * @description Either sql or relation is given. An option that the format does not have is refused, and so are options that
+         *     contradict each other: nothing that was asked for is lost without a word.
+         */
         ExportRequest: {
             sql?: string;
             /**
@@ -1942,6 +2069,15 @@ export interface components {
             filter?: string[];
             /** @description As in listRows; for a relation. */
             order?: string[];
+            /** @description Only these rows of the relation, by their keys as listRows gives them; in the table’s own order, without a filter. */
+            keys?: string[];
+            /** @description Only these, in this order: numbers of a relation’s columns, or places in a query’s result, from 1. Not for put-back. */
+            columns?: number[];
+            /**
+             * Format: int64
+             * @description Rows at most. Not for put-back.
+             */
+            limit?: number;
             /**
              * @description put-back is a script in SQL that brings rows back to where they were lost: one transaction, rows that others
              *     refer to first, ON CONFLICT DO NOTHING, sequences set at the end. A query must return the key of one table.
@@ -1949,24 +2085,43 @@ export interface components {
              */
             format: "csv" | "json" | "ndjson" | "sql" | "parquet" | "put-back";
             id?: string;
+            /** @description Endings of format and compression are added. Without one: database_schema_table_date, with the date of the backup. */
             fileName?: string;
             /**
-             * @description CSV: names in the first line.
+             * @description Of the whole file; not for Parquet, which is compressed inside.
+             * @default none
+             * @enum {string}
+             */
+            compression: "none" | "gzip" | "zstd";
+            /**
+             * @description CSV, and rows as arrays: names come first.
              * @default true
              */
             header: boolean;
             /**
+             * @description CSV: one ASCII character that is no letter, digit, quote, backslash, dot, plus, minus, underscore or line break.
              * @default ,
+             */
+            delimiter: string;
+            /**
+             * @description CSV: what has quotes: values that need them, besides everything that is no number or boolean, or every value but NULL.
+             * @default needed
              * @enum {string}
              */
-            delimiter: "," | ";" | "\t" | "|";
+            quote: "needed" | "text" | "all";
             /**
              * @description CSV: how NULL is written, unquoted; an empty text is always quoted.
              * @default
              */
             null: string;
             /**
-             * @description CSV: begin with a byte order mark, as Excel wants.
+             * @description CSV: what ends a row. Line breaks within values stay as they are.
+             * @default lf
+             * @enum {string}
+             */
+            lineEnd: "lf" | "crlf";
+            /**
+             * @description CSV: begin with a byte order mark, as Excel wants. COPY takes it for a part of the first name.
              * @default false
              */
             bom: boolean;
@@ -1975,7 +2130,13 @@ export interface components {
              * @default false
              */
             escapeFormulas: boolean;
-            /** @description SQL: the table to insert into, if the result is not of one table. */
+            /**
+             * @description JSON and NDJSON: what a row is. Arrays come after one with the names, unless header is false.
+             * @default objects
+             * @enum {string}
+             */
+            shape: "objects" | "arrays";
+            /** @description SQL: the table to insert into, "schema.table" or "table", if it is not the one that the rows are of. */
             target?: string;
             /**
              * @description SQL: nothing adds ON CONFLICT DO NOTHING.
@@ -1983,8 +2144,27 @@ export interface components {
              * @enum {string}
              */
             onConflict: "error" | "nothing";
-            /** @description Only these rows of the relation, by their keys as listRows gives them; in the table’s own order, without a filter. */
-            keys?: string[];
+            /**
+             * @description SQL: of an INSERT, at most; 256 KiB end one as well.
+             * @default 200
+             */
+            rowsPerStatement: number;
+            /**
+             * @description SQL: name the columns in each INSERT. Without names, all columns of the table must be exported.
+             * @default true
+             */
+            columnNames: boolean;
+            /**
+             * @description SQL: begin with CREATE TABLE (IF NOT EXISTS where onConflict is nothing): names, types and, of a table, NOT NULL and the primary key; no defaults, checks and references.
+             * @default false
+             */
+            createTable: boolean;
+            /**
+             * @description Parquet: of its pages.
+             * @default zstd
+             * @enum {string}
+             */
+            parquetCompression: "zstd" | "snappy" | "gzip" | "none";
             /**
              * @description put-back: also the rows that they refer to, over all foreign keys.
              * @default false
@@ -2092,6 +2272,8 @@ export interface components {
                 "application/x-ndjson": string;
                 "application/sql": string;
                 "application/vnd.apache.parquet": string;
+                "application/gzip": string;
+                "application/zstd": string;
             };
         };
     };
@@ -3914,6 +4096,79 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    previewExport: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportRequest"];
+            };
+        };
+        responses: {
+            /** @description The beginning. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        fileName: string;
+                        /** @description At most 32 KiB of it. */
+                        text: string;
+                        /** @description The five rows are longer. */
+                        cut?: boolean;
+                        /** Format: int64 */
+                        rows: number;
+                        /** @description The columns that can be chosen, by the numbers that ExportRequest.columns takes. */
+                        columns: {
+                            number: number;
+                            name: string;
+                            type: string;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDownloads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The downloads, oldest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["DownloadState"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     downloadExport: {
         parameters: {
             query?: never;
@@ -3928,6 +4183,32 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Export"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    cancelDownload: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                eid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description So it was. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             default: components["responses"]["Problem"];
         };
     };
