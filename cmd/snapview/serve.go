@@ -110,11 +110,14 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 		return err
 	}
 	opts.Budget = h.limits.overlays
-	catalogue := newCatalogue(h, s.stores, s.depth, opts, h.limits.OpenLimits)
 	team, err := s.team.open(func(err error) { fmt.Fprintf(a.err, "! %v\n", err) })
 	if err != nil {
 		return err
 	}
+	if team.audit != nil {
+		opts.Statements = h.auditClients(team.audit)
+	}
+	catalogue := newCatalogue(h, s.stores, s.depth, opts, h.limits.OpenLimits)
 	pages, err := a.servePages(h, s.listen, func(o *web.Options) {
 		o.Catalogue, o.Users, o.TLS, o.Audit, o.AllowedHosts = catalogue, team.users, team.tls, team.audit, s.team.hosts
 		o.Logger, o.MaxStatementsPerUser = opts.Logger, s.team.statements

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -54,7 +53,7 @@ func TestServeForATeam(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics := freePort(t)
-	r := start(t, state, "serve", "--store", store, "--runner", "local", "--auth-token-file", people, "--audit-log", audit, "--metrics-listen", metrics)
+	r := start(t, state, "serve", "--store", store, "--runner", "local", "--auth-token-file", people, "--audit-log", audit, "--allow-writable", "--metrics-listen", metrics)
 	link := r.until("serving", func(e map[string]any) bool { return e["event"] == "serving" })["url"].(string)
 	u, err := url.Parse(link)
 	if err != nil {
@@ -63,12 +62,14 @@ func TestServeForATeam(t *testing.T) {
 	b := &browser{t: t, http: &http.Client{Timeout: patience}, api: "http://" + u.Host + "/api/v1", token: "0123456789abcdef"}
 	b.call("POST", "/catalogue/refresh", nil, 200, nil)
 	var opened web.Info
-	b.call("POST", "/sessions", map[string]any{"reference": plainBackup(t), "database": "postgres"}, 201, &opened)
+	b.call("POST", "/sessions", map[string]any{"reference": plainBackup(t), "database": "postgres", "writable": true}, 201, &opened)
 	if opened.Owner != "ada" {
 		t.Errorf("the owner is %q", opened.Owner)
 	}
-	b.untilState(opened.ID, web.StateReady)
+	opened = b.untilState(opened.ID, web.StateReady)
 	b.call("POST", "/sessions/"+opened.ID+"/databases/postgres/query", map[string]any{"sql": "select count(*) from acct"}, 200, nil)
+
+	byClients := runClients(t, state, opened)
 
 	scraped, err := http.Get("http://" + metrics + "/metrics")
 	if err != nil {
@@ -83,15 +84,10 @@ func TestServeForATeam(t *testing.T) {
 	if code := r.exit(); code != exitInterrupted {
 		t.Errorf("exit code %d", code)
 	}
-	log, err := os.ReadFile(audit)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var line web.Statement
-	if err := json.Unmarshal(log, &line); err != nil {
-		t.Fatalf("%v in %s", err, log)
-	}
-	if line.User != "ada" || line.SQL != "select count(*) from acct" || line.Rows != 1 || line.Outcome != "ok" || line.Session != opened.ID || line.Reference != plainBackup(t) {
+	log := readAudit(t, audit)
+	auditOf(t, log, opened, byClients)
+	line := log[0]
+	if line.Via != web.ViaPage || line.User != "ada" || line.Owner != "ada" || line.SQL != "select count(*) from acct" || line.Rows != 1 || line.Outcome != "ok" || line.Session != opened.ID || line.Reference != plainBackup(t) {
 		t.Errorf("audit: %+v", line)
 	}
 }
