@@ -6,11 +6,15 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/snapview/snapview/pgrunner/pgwatch"
 )
 
 // refused are statements that would write, or reach out of the database. Each
@@ -112,7 +116,13 @@ func refuse(t *testing.T, s *Server) {
 func TestEndpointLogin(t *testing.T) {
 	p := needsLocal(t, 15)
 	s := start(t, p, config(t, plain15(t, p), 15))
-	e, err := Listen("127.0.0.1:0", s.Socket(), nil)
+	var mu sync.Mutex
+	var heard []string
+	e, err := Listen("127.0.0.1:0", s.Socket(), func(_ string, st pgwatch.Statement) {
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, st.Role+": "+st.SQL)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +168,14 @@ func TestEndpointLogin(t *testing.T) {
 		if !strings.Contains(out, "COPY public.acct") || strings.Count(out, "\n") < 10000 {
 			t.Errorf("the dump has %d bytes", len(out))
 		}
+	}
+	// Those who did not get in have run nothing.
+	mu.Lock()
+	defer mu.Unlock()
+	reader := s.Role() + ": "
+	if len(heard) < 3 || heard[0] != reader+stateQuery || heard[1] != reader+"select pg_sleep(600)" ||
+		!slices.ContainsFunc(heard[2:], func(line string) bool { return strings.HasPrefix(line, reader+"COPY public.acct") }) {
+		t.Errorf("heard of %d statements: %.1000q", len(heard), heard)
 	}
 }
 
