@@ -23,7 +23,10 @@ export const tableTabs: TableTab[] = ['rows', 'columns', 'indexes', 'constraints
 /** What a database holds besides relations, by the names that the API has for it. */
 export const objectKinds = ['function', 'type', 'extension', 'role', 'tablespace'] as const;
 export type ObjectKind = (typeof objectKinds)[number];
-export const databaseKinds = [...objectKinds, 'large-object'] as const;
+export const databaseKinds = ['schema', ...objectKinds, 'large-object'] as const;
+
+/** The kinds of relations, one of which a list may be limited to. */
+export const relationKinds = ['table', 'partitioned-table', 'partition', 'view', 'materialized-view', 'sequence', 'foreign-table'] as const;
 
 /** What the page of the layers asks about, in a dialog. */
 export const layerAsks = ['checkpoint', 'fork', 'export', 'merge', 'discard'] as const;
@@ -46,6 +49,10 @@ export type Route =
       kind?: (typeof databaseKinds)[number];
       schema?: string;
       q?: string;
+      /** Only relations of that kind. */
+      only?: (typeof relationKinds)[number];
+      /** Relations by name; without it, the largest first. */
+      sort?: 'name';
       /** The system's own objects too. */
       system?: true;
       /** OID of the object whose definition is shown. */
@@ -111,6 +118,8 @@ export function parse(path: string, search = '', hash = ''): Route {
           kind: databaseKinds.find((kind) => kind === query.get('kind')),
           schema: query.get('schema') ?? undefined,
           q: query.get('q') ?? undefined,
+          only: relationKinds.find((kind) => kind === query.get('only')),
+          sort: query.get('sort') === 'name' ? 'name' : undefined,
           system: query.get('system') === '1' || undefined,
           oid: parseOID(query.get('oid')),
           ask: query.get('ask') === 'dump' ? 'dump' : undefined,
@@ -169,6 +178,8 @@ export function href(route: Route): string {
       put('kind', route.kind);
       put('schema', route.schema);
       put('q', route.q);
+      put('only', route.only);
+      put('sort', route.sort);
       put('system', route.system && '1');
       put('oid', route.oid?.toString());
       put('ask', route.ask);

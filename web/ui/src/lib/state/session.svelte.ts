@@ -11,6 +11,8 @@ class Current {
   info: Session | undefined = $state.raw();
   problem: Problem | undefined = $state.raw();
   databases: Database[] | undefined = $state.raw();
+  /** Why they are not there. */
+  databasesProblem: Problem | undefined = $state.raw();
   samples: Sample[] = $state.raw([]);
   connection: Connection = $state('connecting');
   closing: string | undefined = $state();
@@ -38,7 +40,7 @@ class Current {
   leave() {
     this.#feed?.close();
     this.#feed = this.#naming = undefined;
-    this.id = this.info = this.problem = this.databases = this.closing = undefined;
+    this.id = this.info = this.problem = this.databases = this.databasesProblem = this.closing = undefined;
     this.samples = [];
     this.connection = 'connecting';
   }
@@ -108,9 +110,9 @@ class Current {
     const id = this.id!;
     try {
       const { items } = await ok(api.GET('/sessions/{id}/databases', { params: { path: { id }, query: { sizes } } }));
-      if (this.id === id) this.databases = items;
-    } catch {
-      // The views that need them say so themselves.
+      if (this.id === id) [this.databases, this.databasesProblem] = [items, undefined];
+    } catch (cause) {
+      if (this.id === id) this.databasesProblem = toProblem(cause);
     }
   }
 

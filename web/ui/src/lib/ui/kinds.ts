@@ -19,6 +19,16 @@ export const kindName: Record<RelationKind, string> = {
   sequence: 'Sequence',
 };
 
+export const kindsName: Record<RelationKind, string> = {
+  table: 'Tables',
+  'partitioned-table': 'Partitioned tables',
+  partition: 'Partitions',
+  view: 'Views',
+  'materialized-view': 'Materialized views',
+  'foreign-table': 'Foreign tables',
+  sequence: 'Sequences',
+};
+
 export const kindIcon = {
   table: Table,
   'partitioned-table': Layers,
@@ -31,6 +41,7 @@ export const kindIcon = {
 
 /** Objects that are no relations, many of a kind at a time. */
 export const objectNames: Record<(typeof databaseKinds)[number], string> = {
+  schema: 'Schemas',
   function: 'Functions',
   type: 'Types',
   extension: 'Extensions',
