@@ -23,7 +23,14 @@ func (s *Session) Checkpoint(ctx context.Context, name string) (cow.LayerID, err
 		return cow.LayerID{}, ErrNotReady
 	}
 	if st, err := p.overlay.Stats(); err == nil && st.Holding > 0 {
-		return cow.LayerID{}, fmt.Errorf("writes are held for want of room (%s), so the file system cannot come to rest: raise the limit first", st.HoldReason)
+		first := "raise the limit first"
+		switch st.HoldReason {
+		case cow.HoldTotal:
+			first = "the overlays of all sessions have reached the limit that they have together; close one, or discard layers, first"
+		case cow.HoldDiskFull:
+			first = "free space on the host's disk first"
+		}
+		return cow.LayerID{}, fmt.Errorf("writes are held for want of room (%s), so the file system cannot come to rest: %s", st.HoldReason, first)
 	}
 	if s.opts.Writable && p.server != nil {
 		if err := flushLog(ctx, p.server); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,7 +76,35 @@ func TestCloseTearsASessionDownFromElsewhere(t *testing.T) {
 
 func TestSessionEndsWithItsTimeToLive(t *testing.T) {
 	needsPostgres(t, "15")
-	r := start(t, stateDir(t), "open", plainBackup(t), "--runner", "local", "--ttl", "4s")
+	state := stateDir(t)
+	r := start(t, state, "open", plainBackup(t), "--runner", "local", "--ttl", "1h")
+	id := r.untilReady()["id"].(string)
+	// The end is moved away, and to a second from now.
+	var kept, listed struct {
+		Event, ID string
+		Expires   time.Time
+	}
+	for _, each := range []struct {
+		time string
+		left time.Duration
+	}{{"36h", 35 * time.Hour}, {"0", -1}, {"1s", 0}} {
+		kept.Expires, listed.Expires = time.Time{}, time.Time{}
+		if err := json.Unmarshal([]byte(must(t, state, "keep", each.time, "--json")), &kept); err != nil {
+			t.Fatal(err)
+		}
+		if kept.ID != id || kept.Event != "kept" || kept.Expires.IsZero() != (each.left < 0) || each.left > 0 && time.Until(kept.Expires) < each.left {
+			t.Errorf("keep %s: %+v", each.time, kept)
+		}
+		if each.left <= 0 {
+			continue // it may be gone
+		}
+		if err := json.Unmarshal([]byte(must(t, state, "sessions", "--json")), &listed); err != nil || !listed.Expires.Equal(kept.Expires) {
+			t.Errorf("keep %s: the list says %v, not %v (%v)", each.time, listed.Expires, kept.Expires, err)
+		}
+		if _, _, code := snapview(t, state, "keep", id, "soon"); code != exitUsage {
+			t.Errorf("keep soon: exit code %d", code)
+		}
+	}
 	e := r.until("closed", func(e map[string]any) bool { return e["state"] == "closed" })
 	if message, _ := e["message"].(string); !strings.Contains(message, "time to live") {
 		t.Errorf("it closed because %q", message)

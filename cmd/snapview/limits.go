@@ -56,7 +56,7 @@ func (h *house) noRoom() error {
 			size(l.memory), n, size(int64(n)*l.memory), size(l.memoryTotal), h.owners())
 	}
 	if left := l.overlays.Left(); left < leastOverlay {
-		return refuse("the overlays of all sessions hold %s of the %s that they may together, and opening a backup takes up to %s (%s): close a session, or discard layers",
+		return refuse("the overlays of all sessions hold %s of the %s that they may together, and one more needs room for %s (%s): close a session, or discard layers",
 			size(l.overlays.Used()), size(l.overlays.Limit()), size(leastOverlay), h.largest())
 	}
 	return nil
