@@ -11,15 +11,9 @@ import (
 // the statements, with what was done as its kind.
 func (s *Server) auditAct(c echo.Context, info Info, kind, detail string) {
 	s.log.Info("session", "act", kind, "session", info.ID, "user", userOf(c), "detail", detail)
-	if s.opts.Audit == nil {
-		return
+	if s.opts.Audit != nil {
+		st := statementOf(c, info)
+		st.Time, st.Kind, st.Detail, st.Outcome = time.Now().UTC(), kind, detail, "ok"
+		s.opts.Audit(st)
 	}
-	remote, via := c.Request().RemoteAddr, ViaPage
-	if isControl(c.Request().Context()) {
-		remote, via = "socket", ViaCommand
-	}
-	s.opts.Audit(Statement{
-		Time: time.Now().UTC(), Via: via, User: userOf(c), Remote: remote, Session: info.ID, Owner: info.Owner,
-		Reference: info.Reference, Kind: kind, Detail: detail, Outcome: "ok",
-	})
 }

@@ -17,7 +17,7 @@ type Statement struct {
 	Owner     string    `json:"owner,omitempty"` // of the session; empty: the operator
 	Reference string    `json:"reference"`       // the backup
 	Database  string    `json:"database"`
-	Kind      string    `json:"kind"` // query, rows, export, dump; function (ViaPsql); or as Detail says
+	Kind      string    `json:"kind"` // query, rows, export, preview, dump; function (ViaPsql); or as Detail says
 	SQL       string    `json:"sql"`
 	Detail    string    `json:"detail,omitempty"` // of what has no SQL: keep, limit, close (see Server.auditAct)
 	Rows      int64     `json:"rows"`
@@ -66,25 +66,56 @@ func (s *Server) begin(c echo.Context, session Session, id, kind, database, sql 
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	st := statementOf(c, info)
 	end := func(failure error) {
 		if failure != nil && ctx.Err() != nil {
 			failure = context.Cause(ctx)
 		}
 		s.queries.end(run)
-		st.Time, st.Database, st.Kind, st.SQL = run.started.UTC(), database, kind, firstRunes(sql, auditedSQL)
-		st.Rows, st.Bytes = run.rows.Load(), c.Response().Size
-		st.Millis, st.Outcome = millis(time.Since(run.started)), "ok"
-		if failure != nil {
-			st.Outcome, st.Error = "failed", failure.Error()
-			if wasCancelled(failure) {
-				st.Outcome = "cancelled"
-			}
-		}
-		s.metrics.statement(st)
-		if s.opts.Audit != nil {
-			s.opts.Audit(st)
-		}
+		s.record(c, info, Statement{Time: run.started, Database: database, Kind: kind, SQL: sql, Rows: run.rows.Load()}, failure)
 	}
 	return ctx, run, end, nil
+}
+
+// record tells the metrics and the audit log of a statement that has ended. Of it
+// the caller knows when it began, the database, the kind, the text and the rows.
+func (s *Server) record(c echo.Context, info Info, ran Statement, failure error) {
+	st := statementOf(c, info)
+	st.Time, st.Database, st.Kind, st.Rows = ran.Time.UTC(), ran.Database, ran.Kind, ran.Rows
+	st.SQL, st.Detail = firstRunes(ran.SQL, auditedSQL), ran.Detail
+	st.Millis, st.Outcome = millis(time.Since(ran.Time)), "ok"
+	if failure != nil {
+		st.Outcome, st.Error = "failed", failure.Error()
+		if wasCancelled(failure) {
+			st.Outcome = "cancelled"
+		}
+	}
+	if st.SQL != "" {
+		s.metrics.statement(st)
+	}
+	if s.opts.Audit == nil {
+		return
+	}
+	// What was streamed is on its way. Other answers are made of what the
+	// statement returned, and their size is known at the end of the request.
+	if c.Response().Committed {
+		st.Bytes = c.Response().Size
+		s.opts.Audit(st)
+		return
+	}
+	waiting, _ := c.Get(waitingRecords).([]Statement)
+	c.Set(waitingRecords, append(waiting, st))
+}
+
+// waitingRecords is the key of a request's records that wait for its end.
+const waitingRecords = "snapview audit"
+
+// settle gives the records of a request that has ended to the audit log.
+func (s *Server) settle(c echo.Context) {
+	waiting, _ := c.Get(waitingRecords).([]Statement)
+	for i, st := range waiting {
+		if i == len(waiting)-1 {
+			st.Bytes = c.Response().Size
+		}
+		s.opts.Audit(st)
+	}
 }

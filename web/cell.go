@@ -75,9 +75,9 @@ func (s *Server) getCell(c echo.Context) error {
 	err = s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
 		found = true
 		if values[0] == nil {
-			return false, c.NoContent(http.StatusNoContent)
+			return lastRow(c.NoContent(http.StatusNoContent))
 		}
-		return false, send(values)
+		return lastRow(send(values))
 	}, formats...)
 	if err == nil && !found {
 		return problem(http.StatusNotFound, "row-not-found", "there is no row with this key")

@@ -23,20 +23,30 @@ func (s *Server) openDisk(c echo.Context) (Disk, error) {
 
 // getDisk serves an image. What fails after it began breaks the connection
 // off, so that nobody takes half an image for a whole one.
-func (s *Server) getDisk(c echo.Context) error {
+func (s *Server) getDisk(c echo.Context) (err error) {
 	format := c.QueryParam("format")
 	if format != "" && format != "raw" && format != "qcow2" {
 		return badRequest("format must be raw or qcow2")
+	}
+	session, err := s.session(c)
+	if err != nil {
+		return err
 	}
 	disk, err := s.openDisk(c)
 	if err != nil {
 		return err
 	}
 	defer s.closeDisk(disk)
+	// Every row of every database, without a statement.
+	began, name := time.Now(), c.QueryParam("checkpoint")
+	detail := "the disk of " + name
+	if ranges := c.Request().Header.Get("Range"); ranges != "" {
+		detail += ", " + firstRunes(ranges, 200)
+	}
+	defer func() { s.record(c, session.Info(), Statement{Time: began, Kind: "disk", Detail: detail}, err) }()
 	h := c.Response().Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "no-store")
-	name := c.QueryParam("checkpoint")
 	if format != "qcow2" {
 		h.Set("Content-Disposition", attachment(name+".img"))
 		h.Set("ETag", `"`+name+`"`)
@@ -45,7 +55,7 @@ func (s *Server) getDisk(c echo.Context) error {
 	}
 	h.Set("Content-Disposition", attachment(name+".qcow2"))
 	c.Response().WriteHeader(http.StatusOK)
-	if err := disk.WriteQcow2(c.Response()); err != nil {
+	if err = disk.WriteQcow2(c.Response()); err != nil {
 		s.log.Warn("exporting a disk failed", "checkpoint", name, "error", err)
 		panic(http.ErrAbortHandler)
 	}

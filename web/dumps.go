@@ -87,6 +87,14 @@ func (s *Server) createDump(c echo.Context) error {
 // the whole.
 func (p *plannedDump) send(s *Server, c echo.Context, session Session, offer *offered) (err error) {
 	what := "pg_dump " + p.Database
+	for _, option := range []struct {
+		given bool
+		flag  string
+	}{{p.SchemaOnly, "--schema-only"}, {p.DataOnly, "--data-only"}, {p.Inserts, "--inserts"}} {
+		if option.given {
+			what += " " + option.flag
+		}
+	}
 	for _, t := range p.Tables {
 		what += " -t " + quoteName(t.Schema, t.Name)
 	}

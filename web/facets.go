@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
@@ -99,7 +100,14 @@ func (s *Server) knownFacets(c echo.Context, session Session, rel *relation, col
 	ctx, cancel := catalogContext(c)
 	defer cancel()
 	out.Source = "statistics"
-	return readStatistics(ctx, pool, rel, col, limit, out)
+	began := time.Now()
+	err = readStatistics(ctx, pool, rel, col, limit, out)
+	// They are of the catalogue, but hold values of rows.
+	s.record(c, session.Info(), Statement{
+		Time: began, Database: param(c, "db"), Kind: "rows", Rows: int64(len(out.Items)),
+		SQL: "SELECT * FROM pg_catalog.pg_stats WHERE schemaname = " + quoteText(rel.Schema) + " AND tablename = " + quoteText(rel.Name) + " AND attname = " + quoteText(col.Name),
+	}, err)
+	return err
 }
 
 func readStatistics(ctx context.Context, db querier, rel *relation, col *column, limit int, out *facets) error {

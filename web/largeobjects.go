@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -28,7 +29,7 @@ const sqlLargeObjects = `select m.oid, pg_catalog.pg_get_userbyid(m.lomowner)::t
 	from (select * from pg_catalog.pg_largeobject_metadata where oid > $1 order by oid limit $2) m order by m.oid`
 
 func (s *Server) listLargeObjects(c echo.Context) error {
-	_, pool, err := s.database(c)
+	session, pool, err := s.database(c)
 	if err != nil {
 		return err
 	}
@@ -42,7 +43,11 @@ func (s *Server) listLargeObjects(c echo.Context) error {
 	}
 	ctx, cancel := catalogContext(c)
 	defer cancel()
+	began := time.Now()
 	list, err := collect[largeObject](ctx, pool, sqlLargeObjects, uint32(after), limit+1)
+	s.record(c, session.Info(), Statement{
+		Time: began, Database: param(c, "db"), Kind: "rows", SQL: fmt.Sprintf("%s -- $1 = %d, $2 = %d", sqlLargeObjects, after, limit+1), Rows: int64(len(list)),
+	}, err)
 	if err != nil {
 		return err
 	}
@@ -96,11 +101,11 @@ func (s *Server) lookIntoLargeObject(c echo.Context, session Session, oid uint32
 		case err != nil:
 			return false, err
 		case want.as != "image":
-			return false, sendPiece(c, p)
+			return lastRow(sendPiece(c, p))
 		case p.total == 0 || p.total > maxPicture:
 			return false, notAPicture("it is empty, or longer than 32 MiB")
 		}
-		return false, sendPicture(c, p.bytes)
+		return lastRow(sendPicture(c, p.bytes))
 	}, pieceFormats...)
 }
 

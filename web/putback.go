@@ -88,9 +88,12 @@ func (s *Server) planPutBack(ctx context.Context, session Session, f exportFile)
 	if info.Moment != "" {
 		p.script.of += ", " + info.Moment
 	}
+	var others strings.Builder // with the statement, what runs, for the lists of it
 	for _, t := range p.script.tables {
 		if t.rel.OID == p.rel.OID {
 			p.statement = t.sql
+		} else if others.Len() < auditedSQL {
+			others.WriteString(";\n" + t.sql)
 		}
 		owned, err := ownedSequences(ctx, pool, t.rel)
 		if err != nil {
@@ -98,6 +101,7 @@ func (s *Server) planPutBack(ctx context.Context, session Session, f exportFile)
 		}
 		p.script.sequences = append(p.script.sequences, owned...)
 	}
+	p.statement += others.String()
 	return p, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"strconv"
@@ -165,6 +166,17 @@ func (s *Server) through(c echo.Context, session Session, sql string, row func(g
 	return s.gateRows(ctx, session, param(c, "db"), sql, run, row, formats...)
 }
 
+// errLastRow is of a row that was used, and after which no other is wanted.
+var errLastRow = errors.New("the last row")
+
+// lastRow is what the function of a row returns that it has used as the last.
+func lastRow(err error) (more bool, _ error) {
+	if err == nil {
+		err = errLastRow
+	}
+	return false, err
+}
+
 func (s *Server) gateRows(ctx context.Context, session Session, database, sql string, run *running, row func(g *gate, values [][]byte) (bool, error), formats ...int16) error {
 	g, err := s.openGate(ctx, session, database, sql, scanParams, nil)
 	if err != nil {
@@ -174,6 +186,10 @@ func (s *Server) gateRows(ctx context.Context, session Session, database, sql st
 	rr := g.run(ctx, formats...)
 	for rr.NextRow() {
 		more, err := row(g, rr.Values())
+		if errors.Is(err, errLastRow) {
+			run.rows.Add(1)
+			return nil
+		}
 		if err != nil || !more {
 			return err
 		}

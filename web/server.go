@@ -365,6 +365,7 @@ func (s *Server) routes(g *echo.Group) {
 func (s *Server) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
+		defer s.settle(c)
 		err := next(c)
 		if err != nil {
 			c.Error(err)
