@@ -78,8 +78,8 @@ func (g *gate) prepare(ctx context.Context) error {
 			withHint("SELECT, TABLE, VALUES, WITH, SHOW and EXPLAIN do. To change data, open the backup with --writable and use psql.")
 	}
 	if n := len(described.ParamOIDs); n > 0 {
-		return problem(http.StatusUnprocessableEntity, "sql-error", "The statement has "+strconv.Itoa(n)+" parameters ($1 ...), and nothing gives them values.").
-			withHint("write the values into the statement")
+		return problem(http.StatusUnprocessableEntity, "sql-error", "The statement has parameters (up to $"+strconv.Itoa(n)+"), and nothing gives them values.").
+			withHint("Write the values into the statement: a program would send them beside it.")
 	}
 	g.fields = described.Fields
 	return nil

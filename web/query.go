@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -27,6 +28,7 @@ const (
 	limitCell       = 64 << 20
 	leastCell       = 16
 	ndjsonMediaType = "application/x-ndjson"
+	maxNotices      = 1000 // of one statement
 )
 
 func (q *queryRequest) check() (maxRows int64, maxCell int, err error) {
@@ -158,9 +160,18 @@ var errClientGone = errors.New("the client is gone")
 // is never nil.
 func (s *Server) stream(ctx context.Context, session Session, database, sql string, run *running, frames *frameWriter, maxRows int64, end *queryEnd) (release func(), err error) {
 	release = func() {}
+	notices := 0
 	g, err := s.openGate(ctx, session, database, sql, nil, func(n *pgconn.Notice) {
+		if notices++; notices > maxNotices {
+			return // one for each row of a large table, say; the page could not show them either
+		}
 		_ = frames.frame(map[string]any{"notice": noticeFrame{n.SeverityUnlocalized, validText(n.Message), n.Code, validText(n.Hint)}})
 	})
+	defer func() {
+		if notices > maxNotices {
+			_ = frames.frame(map[string]any{"notice": noticeFrame{Severity: "NOTICE", Message: fmt.Sprintf("%d more messages of the server are left out", notices-maxNotices)}})
+		}
+	}()
 	if err != nil {
 		return release, err
 	}

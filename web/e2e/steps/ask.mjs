@@ -1,7 +1,7 @@
 // The SQL editor.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { run, until } from '../page.mjs';
+import { axe, run, until } from '../page.mjs';
 
 export const ask = [
   {
@@ -39,6 +39,43 @@ export const ask = [
       assert.equal(state, 'Failed');
       await page.getByRole('alert').getByText(/no_such_column/).first().waitFor();
       assert.equal(await page.locator('.cm-lintRange-error').innerText(), 'no_such_column');
+      // In the second of a script's statements, with the third not run.
+      await page.goto('about:blank');
+      await page.goto(world.sqlURL("select 'ä😀ö';\n-- 😀 ;\nselect 'ü' as \"ß\", $x$;$x$, not_there from pg_class;\nselect 3"));
+      await page.locator('.cm-content').click();
+      await page.keyboard.press('Control+Shift+Enter');
+      await page.getByText('The statement after it was not run.').waitFor();
+      assert.equal(await page.locator('.cm-lintRange-error').innerText(), 'not_there');
+      const sets = page.getByRole('group', { name: 'Results of the statements' }).getByRole('button');
+      assert.equal(await sets.count(), 2);
+      await sets.first().click();
+      await page.getByRole('gridcell', { name: 'ä😀ö' }).waitFor();
+    },
+  },
+  {
+    name: 'what is not run here is told why, and what to do instead',
+    async run(page, world) {
+      for (const [sql, words] of [
+        ['\\d+ pg_class', /command of psql.*sidebar/s],
+        ["set work_mem = '1GB'", /connection of its own.*Nothing was changed/s],
+        ['copy pg_class to stdout', /Export.*Nothing was changed/s],
+      ]) {
+        assert.equal(await run(page, world, sql), 'Failed', sql);
+        assert.match(await page.getByRole('alert').filter({ hasText: words }).first().innerText(), words);
+      }
+    },
+  },
+  {
+    name: 'what the server remarks is shown, and leaves room for the rows',
+    async run(page, world) {
+      assert.equal(await run(page, world, 'select pg_advisory_unlock(i) from generate_series(1, 1500) i'), '1,500 rows');
+      const said = page.getByRole('list', { name: 'What the server remarked' });
+      assert.equal(await said.getByRole('listitem').count(), 3);
+      const grid = await page.getByRole('grid', { name: 'Result' }).boundingBox();
+      assert.ok(grid.height > 150, `the rows have ${grid.height} px`);
+      await page.getByRole('button', { name: '998 more' }).click();
+      await said.getByText('500 more messages of the server are left out').waitFor();
+      assert.deepEqual(await axe(page, 'remarks'), []);
     },
   },
   {
@@ -52,6 +89,20 @@ export const ask = [
       await page.getByRole('button', { name: 'Cancel' }).click();
       await page.locator('[data-done]', { hasText: 'Cancelled' }).waitFor();
       await until('the server to be rid of it', async () => (await world.get(world.root + '/queries')).items.length === 0);
+      // By the keys, with the clock running; and by closing its tab.
+      await page.locator('.cm-content').click();
+      await page.keyboard.press('Control+Enter');
+      await until('it to run again', async () => (await world.get(world.root + '/queries')).items.length > 0);
+      const clock = page.locator('.foot');
+      const one = await clock.innerText();
+      await until('the clock to go on', async () => (await clock.innerText()) !== one);
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('Escape');
+      await page.locator('[data-done]', { hasText: 'Cancelled' }).waitFor();
+      await page.keyboard.press('Control+Enter');
+      await until('it to run once more', async () => (await world.get(world.root + '/queries')).items.length > 0);
+      await page.keyboard.press('Alt+w');
+      await until('nothing to run', async () => (await world.get(world.root + '/queries')).items.length === 0);
     },
   },
   {
@@ -76,6 +127,13 @@ export const ask = [
       await page.locator('.cm-content').waitFor();
       await page.getByRole('button', { name: 'Explain', exact: true }).click();
       await page.getByRole('region', { name: 'Query plan' }).getByText('Aggregate').first().waitFor();
+      // As typed, it comes as text; from there it is a tree too, with what runs first named.
+      await run(page, world, 'explain with first as materialized (select 1 as x) select * from first a, first b where a.x > (select max(x) from first)');
+      await page.getByRole('region', { name: 'Query plan as text' }).getByText('CTE first').waitFor();
+      await page.getByRole('button', { name: 'Show it as a tree' }).click();
+      const plan = page.getByRole('region', { name: 'Query plan', exact: true });
+      await plan.getByText('CTE first', { exact: true }).waitFor();
+      await plan.getByText(/^InitPlan/).waitFor();
     },
   },
   {

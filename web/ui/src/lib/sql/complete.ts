@@ -6,6 +6,7 @@ import { syntaxTree } from '@codemirror/language';
 import type { Completion } from '../api/client';
 import { scopeAt, type Lookup, type Source } from './scope';
 import { split } from './split';
+import { pathAtEnd } from './tokens';
 
 // PostgreSQL's own that are written most; the server has thousands.
 const functions =
@@ -34,11 +35,6 @@ const reserved = new Set(
 /** A name as it has to be written. */
 export const quoteName = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) && !reserved.has(name) ? name : `"${name.replaceAll('"', '""')}"`);
 
-const name = '(?:"(?:[^"]|"")*"|[\\p{L}_][\\p{L}\\p{N}_$]*)';
-const path = new RegExp(`((?:${name}\\s*\\.\\s*)*)("(?:[^"]|"")*|[\\p{L}_][\\p{L}\\p{N}_$]*)?$`, 'u');
-const part = new RegExp(name, 'gu');
-const unquote = (written: string) => (written.startsWith('"') ? written.slice(1, -1).replaceAll('""', '"') : written.toLowerCase());
-
 /** The text of the statement that a cursor stands in, and where it begins. */
 function around(script: string, at: number): { text: string; from: number } {
   let from = 0;
@@ -57,12 +53,10 @@ function around(script: string, at: number): { text: string; from: number } {
  */
 export async function complete(context: CompletionContext, known: Completion | undefined, more: string[], relations: (prefix: string) => Promise<Completion['relations']>): Promise<CompletionResult | null> {
   if (/String|Comment/.test(syntaxTree(context.state).resolveInner(context.pos, -1).name)) return null;
-  const found = path.exec(context.state.sliceDoc(Math.max(0, context.pos - 500), context.pos));
-  const qualifiers = (found?.[1] ?? '').match(part)?.map(unquote) ?? [];
-  const word = found?.[2] ?? '';
-  if (!word && !context.explicit && qualifiers.length === 0) return null;
-  if (qualifiers.length === 0 && /[\w$]/.test(context.state.sliceDoc(Math.max(0, context.pos - word.length - 1), context.pos - word.length))) return null; // of a number
-  const prefix = word.startsWith('"') ? word.slice(1).replaceAll('""', '"') : word;
+  const { text, from } = around(context.state.doc.toString(), context.pos);
+  const path = pathAtEnd(text.slice(0, context.pos - from));
+  if (!path || (!path.word && !context.explicit && path.qualifiers.length === 0)) return null;
+  const { qualifiers, word, prefix } = path;
 
   let tables = known?.relations ?? [];
   const add = async (begin: string) => {
@@ -74,7 +68,6 @@ export async function complete(context: CompletionContext, known: Completion | u
     const near = (r: (typeof tables)[number]) => (schema === undefined ? (known?.searchPath ?? []).indexOf(r.schema) : r.schema === schema ? 0 : -1);
     return tables.filter((r) => r.name === table && near(r) >= 0).sort((a, b) => near(a) - near(b))[0]?.columns;
   };
-  const { text, from } = around(context.state.doc.toString(), context.pos);
   let scope = scopeAt(text, context.pos - from, lookup);
   // Columns of tables that are not among the known ones; asked of the server one by one.
   const unknown = scope.sources.filter((s) => s.table && !s.columns && !lookup(s.table.schema, s.table.name));
@@ -104,12 +97,12 @@ export async function complete(context: CompletionContext, known: Completion | u
     } else offerColumns(lookup(first, second) ?? [], '', 5);
   } else {
     await add(prefix);
-    const path = known?.searchPath ?? [];
+    const near = known?.searchPath ?? [];
     for (const s of scope.with) offer(s.name, { type: 'type', detail: 'with', boost: 8 });
     for (const r of tables) {
-      const near = path.includes(r.schema);
-      const written = near ? quoteName(r.name) : `${quoteName(r.schema)}.${quoteName(r.name)}`;
-      offer(r.name, { type: 'type', detail: r.schema, apply: written, boost: (scope.table ? 6 : 0) + (near ? 1 : 0) });
+      const plain = near.includes(r.schema);
+      const written = plain ? quoteName(r.name) : `${quoteName(r.schema)}.${quoteName(r.name)}`;
+      offer(r.name, { type: 'type', detail: r.schema, apply: written, boost: (scope.table ? 6 : 0) + (plain ? 1 : 0) });
     }
     for (const schema of known?.schemas ?? []) offer(schema, { type: 'namespace', detail: 'schema', boost: scope.table ? 4 : -2 });
     if (!scope.table) {

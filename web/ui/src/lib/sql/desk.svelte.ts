@@ -21,6 +21,8 @@ export class Tab {
   preview = $state(false);
   runs: Run[] = $state.raw([]);
   current = $state(0);
+  /** Statements of the script that were not run, because one before them failed. */
+  skipped = $state(0);
   /** What the editor needs to go on where it was: undo, selection. */
   editor: unknown;
   /** As of when the server has it. */

@@ -201,7 +201,7 @@ export class SqlEditor {
     const doc = this.#view.state.doc;
     const from = Math.max(0, Math.min(at, doc.length));
     const rest = doc.sliceString(from, Math.min(doc.length, from + 200));
-    const word = /^(?:"(?:[^"]|"")*"|[\p{L}\p{N}_$]+|\S)/u.exec(rest)?.[0] ?? '';
+    const word = /^(?:"(?:[^"]|"")*"|[\p{L}\p{N}_$]+|\\\S*|\S)/u.exec(rest)?.[0] ?? '';
     const to = Math.min(doc.length, from + Math.max(1, word.length));
     this.#view.dispatch(setDiagnostics(this.#view.state, [{ from: Math.min(from, to - (to > 0 ? 1 : 0)), to, severity: 'error', message }]));
     this.#view.dispatch({ effects: EditorView.scrollIntoView(from) });

@@ -33,6 +33,8 @@ export class Run {
     readonly maxRows: number,
     /** Where the statement begins in the editor. */
     readonly from = 0,
+    /** How much of a value comes; the server's own bound when nothing is said. */
+    readonly maxCellBytes?: number,
   ) {}
 
   async start(): Promise<void> {
@@ -46,7 +48,7 @@ export class Run {
       const answer = await fetch(`${base}/sessions/${encodeURIComponent(this.session)}/databases/${encodeURIComponent(this.db)}/query`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', ...write },
-        body: JSON.stringify({ sql: this.sql, id: this.id, maxRows: this.maxRows }),
+        body: JSON.stringify({ sql: this.sql, id: this.id, maxRows: this.maxRows, maxCellBytes: this.maxCellBytes }),
         signal: this.#abort.signal,
       });
       if (!answer.ok || !answer.body) throw await failure(answer);

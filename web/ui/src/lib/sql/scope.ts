@@ -41,7 +41,7 @@ export function scopeAt(statement: string, at: number, lookup: Lookup): Scope {
     const part = partAt(level, at);
     scope.sources.push(...readSources(part, scope.with, lookup));
     scope.table = due(part, at);
-    const inside = level.find((t) => t.kind === 'group' && t.from < at && (at < t.to || (t.to === statement.length && statement[t.to - 1] !== ')')));
+    const inside = level.find((t) => t.kind === 'group' && t.from < at && (at < t.to || t.open));
     if (!inside) return scope;
     level = inside.inner;
   }

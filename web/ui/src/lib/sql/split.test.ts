@@ -26,6 +26,8 @@ describe('split', () => {
     ["select 'open; x", ["select 'open; x"]],
     ['select $q$ open; x', ['select $q$ open; x']],
     ['select /* open; x', ['select']],
+    ['\\timing on\nselect 1;\n  \\d a; b  \nselect 2', ['\\timing on', 'select 1', '\\d a; b', 'select 2']],
+    ['select 1 \\gx', ['select 1 \\gx']],
   ])('%j', (script, want) => expect(texts(script)).toEqual(want.length ? want : []));
 
   it('gives offsets of the text', () => {

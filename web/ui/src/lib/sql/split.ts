@@ -55,6 +55,13 @@ export function split(script: string): Statement[] {
       const after = stop < 0 ? script.length : stop + tag.length;
       mark(at, after);
       at = after;
+    } else if (c === '\\' && start < 0) {
+      // A command of psql, which ends with its line.
+      const stop = script.indexOf('\n', at);
+      const line = script.slice(at, stop < 0 ? script.length : stop).trimEnd();
+      mark(at, at + line.length);
+      at += line.length;
+      finish();
     } else if (c === ';' && depth === 0) {
       finish();
       at++;

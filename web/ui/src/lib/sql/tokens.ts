@@ -11,6 +11,8 @@ export interface Token {
   value: string;
   /** What is in the parentheses. */
   inner: Token[];
+  /** Its end is missing: of a group, a string or a quoted name. */
+  open?: boolean;
 }
 
 const word = /[\p{L}_][\p{L}\p{N}_$]*/uy;
@@ -40,25 +42,60 @@ export function tokens(text: string): Token[] {
       const stop = text.indexOf('\n', at);
       at = stop < 0 ? text.length : stop;
     } else if (c === '/' && text[at + 1] === '*') at = blockComment(text, at);
-    else if (c === "'") push('text', quoted(text, at, escapes(text, at)), '');
+    else if (c === "'") {
+      const stop = quoted(text, at, escapes(text, at));
+      const closed = stop > at + 1 && text[stop - 1] === "'";
+      push('text', stop, '').open = !closed;
+    }
     else if (c === '"') {
       const stop = quoted(text, at, false);
       const closed = stop > at + 1 && text[stop - 1] === '"';
-      push('quoted', stop, text.slice(at + 1, closed ? stop - 1 : stop).replaceAll('""', '"'));
+      push('quoted', stop, text.slice(at + 1, closed ? stop - 1 : stop).replaceAll('""', '"')).open = !closed;
     } else if (c === '$' && !wordBefore(text, at) && (found = match(dollarTag))) {
       const stop = text.indexOf(found, at + found.length);
-      push('text', stop < 0 ? text.length : stop + found.length, '');
+      push('text', stop < 0 ? text.length : stop + found.length, '').open = stop < 0;
     } else if ((found = match(word))) push('word', at + found.length, found.toLowerCase());
     else if ((found = match(number))) push('text', at + found.length, '');
     else if (c === '(' && open.length < deepest) {
       const group = push('group', at + 1, '(');
       group.to = text.length;
+      group.open = true;
       open.push(group);
     } else if (c === ')') {
       at++;
       const group = open.pop();
-      if (group) group.to = at;
+      if (group) [group.to, group.open] = [at, false];
     } else push('mark', at + 1, c);
   }
   return top;
+}
+
+/** The name that a text ends with: the names before its dots, and what is written of itself. */
+export interface Path {
+  qualifiers: string[];
+  /** As it is written, with an opening quote; empty after a dot or where nothing is begun. */
+  word: string;
+  /** The same as a name. */
+  prefix: string;
+}
+
+/** Undefined where no name can be: in a string, or right behind a number. */
+export function pathAtEnd(text: string): Path | undefined {
+  let level = tokens(text);
+  while (level.at(-1)?.kind === 'group' && level.at(-1)!.open) level = level.at(-1)!.inner;
+  let i = level.length - 1;
+  const last = level[i];
+  let [word, prefix] = ['', ''];
+  if (last?.open && last.kind === 'text') return undefined;
+  if (last && last.to === text.length) {
+    if (last.kind === 'text') return undefined;
+    if (last.kind === 'word' || (last.kind === 'quoted' && last.open)) {
+      word = text.slice(last.from, last.to);
+      prefix = last.kind === 'word' ? word : last.value;
+      i--;
+    }
+  }
+  const qualifiers: string[] = [];
+  for (; level[i]?.value === '.' && level[i]!.kind === 'mark' && (level[i - 1]?.kind === 'word' || level[i - 1]?.kind === 'quoted'); i -= 2) qualifiers.unshift(level[i - 1]!.value);
+  return { qualifiers, word, prefix };
 }
