@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/snapview/snapview/cow"
@@ -36,7 +38,7 @@ func (v *sessionView) Info() web.Info {
 		ReadyAt: timeOrNil(i.Ready), ExpiresAt: timeOrNil(i.Expires), IdleAt: timeOrNil(i.Idle),
 	}
 	if info.Name == "" {
-		info.Name = i.Ref
+		info.Name = path.Base(strings.TrimRight(i.Ref, "/"))
 	}
 	if i.Snapshot != nil {
 		info.Kind = string(i.Snapshot.Kind)

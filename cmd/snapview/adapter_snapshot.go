@@ -51,6 +51,17 @@ func webSnapshot(snap *snapshot.Snapshot) web.Snapshot {
 	return out
 }
 
+// explanations say what a finding of that name means for what the page shows;
+// the finding itself says what was found.
+var explanations = map[string]string{
+	"unlogged tables":   "PostgreSQL writes no log of unlogged tables and empties them when it recovers: here they are empty, and no backup of files can have their rows. Everything else is whole.",
+	"manifest":          "Without the manifest it is not known whether every file of the backup is there and has its size. It opens; a missing file shows when it is read.",
+	"wal":               "Recovery needs the log from where the backup began to where it ended. If some of it is missing, opening stops while recovering and says at which segment.",
+	"preload libraries": "Libraries of the old host are not loaded into the session's server. Most only watch; tables stored in a way of their own need theirs.",
+	"postmaster.pid":    "A server that writes to the files while they are read shows a mixture of moments. The backup itself is never written to.",
+	"server":            "The files of a cluster are read only by the major version, and the page size, that wrote them.",
+}
+
 // addChecks adds findings: what stands against opening is a warning, others are
 // facts.
 func addChecks(out *web.Snapshot, checks []snapshot.Check) {
@@ -58,10 +69,11 @@ func addChecks(out *web.Snapshot, checks []snapshot.Check) {
 		switch c.Outcome {
 		case snapshot.Warn, snapshot.Refuse:
 			severity := web.SeverityWarning
-			if c.Outcome == snapshot.Refuse {
+			// Without a server that fits, opening it cannot succeed either.
+			if c.Outcome == snapshot.Refuse || c.Name == "server" {
 				severity = web.SeverityDanger
 			}
-			out.Warnings = append(out.Warnings, web.Warning{Code: c.Name, Severity: severity, Title: c.Detail, Hint: c.Remedy})
+			out.Warnings = append(out.Warnings, web.Warning{Code: c.Name, Severity: severity, Title: c.Detail, Detail: explanations[c.Name], Hint: c.Remedy})
 		default:
 			out.Facts = append(out.Facts, web.Fact{Name: c.Name, Value: c.Detail})
 		}
