@@ -77,6 +77,8 @@ func (c *Catalogue) items() []web.CatalogueEntry {
 		}
 		if i == 1 {
 			e.Type = "full"
+		} else {
+			e.Kind = "incremental" // as a real one is: a word that its type is too
 		}
 		items = append(items, e)
 	}

@@ -36,5 +36,21 @@ insert into U&"new\000Aline ""quoted"" 'single' <b>\202Eback" values (1, 'a', '�
 create table "…/../%2e%2e/?x=1#y" (id int primary key);
 insert into "…/../%2e%2e/?x=1#y" values (1);
 
+-- Relations that have less, or more, than one expects.
+create schema nothing_in_it;
+create table no_columns ();
+insert into no_columns default values;
+create materialized view never_filled as select 1 as one with no data;
+create view slow as select i from generate_series(1, 3) i, pg_sleep(600);
+create view breaks_late as select i, 1 / (700 - i) as x from generate_series(1, 2000) i;
+create table far (id int primary key, boss int references far, note text);
+insert into far select i, nullif(i / 2, 0), 'row ' || i from generate_series(1, 3000) i;
+create table parts (id int, region text, at date) partition by list (region);
+create table z_of_parts partition of parts for values in ('de', 'fr') partition by range (at);
+create table a_of_z partition of z_of_parts for values from ('2026-01-01') to ('2027-01-01');
+create table b_of_parts partition of parts default;
+create table family (id int primary key);
+create table grandchild (extra text) inherits (family);
+
 create table files (id int primary key, name text not null, content bytea);
-analyze cells;
+analyze cells, no_columns, far, parts;

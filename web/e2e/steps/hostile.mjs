@@ -75,6 +75,97 @@ export const hostile = [
       await page.getByText(/CREATE TABLE/).waitFor();
     }
   }),
+  within('hostile', 'a link to a row holds wherever it stands, and the keyboard does what the help says', async (page, world, url) => {
+    const grid = page.getByRole('grid', { name: 'Rows of public.far' });
+    // Far behind the first page.
+    const panel = await panelOf(page, url('far', row(2345)));
+    await page.getByRole('complementary', { name: 'Row 2345', exact: true }).getByText('row 2345', { exact: true }).waitFor();
+    await grid.getByRole('gridcell').first().waitFor();
+    await grid.focus();
+    await page.keyboard.press('Escape');
+    await panel.waitFor({ state: 'detached' });
+    assert.ok(!page.url().includes('row='));
+    // A row that is not there is said not to be.
+    await page.goto(url('far', row(9999)));
+    await page.getByText('The row that the address names is not in this table.').waitFor();
+    // The panel goes along; what a key refers to is peeked at, filtered by, sorted by.
+    await grid.getByRole('gridcell').first().waitFor();
+    await grid.focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.getByRole('complementary', { name: 'Row 3', exact: true }).waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.getByRole('complementary', { name: 'Row 4', exact: true }).waitFor();
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('p');
+    await page.getByRole('complementary').getByRole('region', { name: 'Rows of public.far' }).first().getByText('row 2', { exact: true }).waitFor();
+    await page.keyboard.press('f');
+    await page.getByRole('dialog', { name: 'Filter boss' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await grid.focus();
+    await page.keyboard.press('Alt+ArrowDown');
+    await page.waitForURL(/[?&]o=\d\.desc/);
+    // What is typed before Ctrl+K is there goes into it.
+    await page.reload();
+    await grid.getByRole('gridcell').first().waitFor();
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('a_of_z');
+    await page.getByRole('option', { name: /a_of_z.*Partition/ }).waitFor();
+    assert.equal(await page.getByRole('combobox', { name: 'Search tables and commands' }).inputValue(), 'a_of_z');
+    await page.keyboard.press('Escape');
+  }),
+  within('hostile', 'what is slow, broken or empty says so, once', async (page, world, url) => {
+    // An error on a later page: what came before stays, and nobody asks again.
+    let asked = 0;
+    const count = (request) => /\/rows\?/.test(request.url()) && asked++;
+    page.on('request', count);
+    await page.goto(url('breaks_late'));
+    const grid = page.getByRole('grid', { name: 'Rows of public.breaks_late' });
+    await grid.getByRole('gridcell').first().waitFor();
+    await grid.focus();
+    await page.keyboard.press('Control+End');
+    await page.getByRole('alert').getByText('division by zero').waitFor();
+    await page.keyboard.press('Control+Home');
+    await page.keyboard.press('Control+End');
+    await page.getByText('500 rows before the error').waitFor();
+    assert.equal(asked, 2);
+    page.off('request', count);
+    // A filter that is none: no rows of another filter are shown under it.
+    await page.goto(url('far', '?f=1.eq.abc'));
+    await page.getByRole('alert').getByText(/invalid input syntax/).waitFor();
+    assert.equal(await page.getByRole('gridcell').count(), 0);
+    await page.goto(url('slow'));
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByRole('heading', { name: 'Loading was stopped' }).waitFor();
+    await page.goto(url('no_columns'));
+    await page.getByRole('heading', { name: 'A table without columns' }).waitFor();
+    await page.goto(url('never_filled'));
+    await page.getByRole('heading', { name: 'Not filled yet' }).waitFor();
+    // Partitions below partitions, with what each holds; schemas, the empty one too.
+    await page.goto(url('parts', '?tab=ddl'));
+    const below = page.getByRole('region', { name: 'Partitions' });
+    await below.getByText(/FOR VALUES FROM \('2026-01-01'\)/).waitFor();
+    assert.equal(await below.getByRole('link').count(), 3);
+    const side = page.getByRole('navigation', { name: 'Session' });
+    await side.getByRole('link', { name: /a_of_z/ }).waitFor();
+    const names = await side.getByRole('link').allInnerTexts();
+    assert.equal(names.findIndex((n) => n.includes('a_of_z')), names.findIndex((n) => n.includes('z_of_parts')) + 1);
+    await page.goto(url('grandchild', '?tab=ddl'));
+    await page.getByText(/INHERITS \(public.family\)/).waitFor();
+    await page.goto(`${world.base}/db/hostile?kind=schema`);
+    await page.getByRole('region', { name: 'Schemas' }).getByRole('link', { name: 'nothing_in_it' }).click();
+    await page.getByText('The schema nothing_in_it has no tables').waitFor();
+    await page.getByRole('link', { name: 'Show all of hostile' }).click();
+    await page.getByLabel('Kind').selectOption('view');
+    await page.waitForURL(/only=view/);
+    await page.reload(); // every state is an address
+    const list = page.getByRole('region', { name: 'Relations' });
+    await list.getByRole('link', { name: /breaks_late/ }).waitFor();
+    assert.equal(await list.getByRole('link').count(), 2);
+    assert.deepEqual(await axe(page, 'relations'), []);
+  }),
   within('hostile', 'a table of 1600 columns is walked through', async (page, world, url) => {
     const label = 'Rows of public.wide';
     await page.goto(url('wide'));

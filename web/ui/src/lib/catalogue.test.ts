@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { chainOf, facts, matches, seconds, size, sorted, toggled, words } from './catalogue';
+import { chainOf, facts, matches, seconds, size, sorted, toggled, unique, words } from './catalogue';
 
 const entry = { reference: '/backups/2026-11-20', store: '/backups', kind: 'tar folder', label: '2026-11-20', type: 'full', major: 15, bytes: 1 << 30, startLSN: '2/5A000028', stopLSN: '2/5C000100', timeline: 1 };
 
@@ -32,6 +32,12 @@ it('offers words where there are several', () => {
   expect(words(several).map((w) => [w.word, w.count])).toEqual([['incremental', 1], ['pgbackrest', 1], ['tar folder', 1], ['pg15', 2], ['pg17', 1]]);
   expect(words([entry])).toEqual([]);
   expect(matches(several[1]!, 'pg17')).toBe(true);
+});
+
+it('offers a word once, and lists a backup once', () => {
+  const chain = [entry, { ...entry, kind: 'incremental', type: 'incremental' }];
+  expect(words(chain).map((w) => w.word)).toEqual(['incremental', 'tar folder', 'full']);
+  expect(unique(chain)).toEqual([chain[1]]);
 });
 
 it('takes words in and out of a filter', () => {

@@ -37,14 +37,21 @@ export function words(entries: CatalogueEntry[]): { word: string; name: string; 
     (e: CatalogueEntry) => ({ word: e.type ?? '', name: e.type ?? '' }),
     (e: CatalogueEntry) => ({ word: e.major ? `pg${e.major}` : '', name: `PostgreSQL ${e.major}` }),
   ];
+  const seen = new Set<string>(); // a kind and a type may be one word: incremental
   return groups.flatMap((group) => {
     const found = new Map<string, { word: string; name: string; count: number }>();
     for (const entry of entries) {
       const { word, name } = group(entry);
       if (word) found.set(word, { word, name, count: (found.get(word)?.count ?? 0) + 1 });
     }
-    return found.size > 1 ? [...found.values()].sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1)).slice(0, 8) : [];
+    if (found.size < 2) return [];
+    return [...found.values()].sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1)).filter(({ word }) => !seen.has(word) && seen.add(word)).slice(0, 8);
   });
+}
+
+/** Backups each once: a store may lie in another. */
+export function unique(entries: CatalogueEntry[]): CatalogueEntry[] {
+  return [...new Map(entries.map((e) => [e.reference, e])).values()];
 }
 
 /** A filter with a word of it taken out, or put in. */
