@@ -55,7 +55,9 @@ func run(ctx context.Context, listen, token string, grow, verbose bool) error {
 	if err := cluster.CreateHostile(ctx); err != nil {
 		return err
 	}
-	sessions := &webtest.Sessions{}
+	sessions := &webtest.Sessions{Limits: &web.Totals{
+		Sessions: web.Total{Limit: 6}, OverlayBytes: web.Total{Limit: 20 << 30}, MemoryBytes: web.Total{Limit: 16 << 30},
+	}}
 	gone := webtest.NewSession("closed-1", nil)
 	if err := gone.Close(ctx); err != nil {
 		return err

@@ -39,6 +39,30 @@ export const leave = [
         await page.unroute(`**/api/v1${world.root}`);
         await banner.getByRole('button', { name: 'Keep it open' }).click();
         await banner.waitFor({ state: 'hidden' });
+
+        // Kept longer: asked for from the clock, and from the banner.
+        await ending(page, world, { expiresAt: inAWhile(250) });
+        await page.goto('about:blank');
+        await page.goto(world.base);
+        await page.getByRole('alert').filter({ hasText: 'its time to live is over' }).getByRole('button', { name: 'Keep it open…' }).click();
+        const dialog = page.getByRole('dialog', { name: 'Keep the session open' });
+        await dialog.getByText(/It ends in .* when its time to live is over/).waitFor();
+        await dialog.getByLabel('Keep it for').fill('soon');
+        assert.equal(await dialog.getByRole('button', { name: 'Keep it open' }).isDisabled(), true);
+        for (const [scheme, width] of [['dark', 360], ['light', 1360]]) {
+          await theme(page, scheme);
+          await page.setViewportSize({ width, height: 800 });
+          found.push(...(await axe(page, `keep it open, ${scheme}, ${width}`)));
+        }
+        await dialog.getByRole('button', { name: 'Cancel' }).click();
+        await clock.click();
+        await dialog.getByRole('button', { name: '8h' }).click();
+        await dialog.getByText(/From now, that is until/).waitFor();
+        await page.unroute(`**/api/v1${world.root}`);
+        await dialog.getByRole('button', { name: 'Keep it open' }).click();
+        await dialog.waitFor({ state: 'hidden' });
+        await until('the clock to tell the new end', async () => /[78]:\d\d:\d\d/.test(await clock.innerText()));
+        assert.ok(Math.abs(new Date((await world.get(world.root)).expiresAt) - Date.now() - 8 * 3600_000) < 60_000);
         assert.deepEqual(found, []);
       } finally {
         await page.unroute(`**/api/v1${world.root}`);
@@ -52,11 +76,14 @@ export const leave = [
     async run(page, world) {
       try {
         await page.route('**/api/v1/me', (route) => route.fulfill({ json: { user: 'somebody else', lasting: true } }));
+        const GiB = 2 ** 30;
+        const totals = { sessions: { used: 3, limit: 8 }, overlayBytes: { used: 20 * GiB, limit: 20 * GiB }, memoryBytes: { used: 6 * GiB } };
+        let stats = {};
         const owned = async (route) => {
           const answer = await route.fetch();
           const body = await answer.json();
           const own = (s) => ({ ...s, owner: 'the dba' });
-          await route.fulfill({ response: answer, json: body.items ? { items: body.items.map(own) } : own(body) });
+          await route.fulfill({ response: answer, json: body.items ? { ...body, totals, items: body.items.map(own) } : own({ ...body, stats: { ...body.stats, ...stats } }) });
         };
         await page.route('**/api/v1/sessions', owned);
         await page.route(`**/api/v1${world.root}`, owned);
@@ -67,9 +94,25 @@ export const leave = [
         assert.match(await item.innerText(), /opened .* ago|opened just now/);
         assert.match(await item.innerText(), /in the overlay/);
         assert.equal(await item.getByRole('link', { name: /^End / }).count(), 0);
+        const all = page.getByRole('group', { name: 'What all sessions hold together' });
+        assert.match(await all.innerText(), /Sessions\s+3 of 8\s+In all overlays\s+20(\.0)? GiB of 20(\.0)? GiB\s+Writes wait in every session/);
+        assert.equal(await all.getByRole('meter').count(), 2); // the memory has no limit
+        const found = await axe(page, 'what all hold');
         await page.goto(world.base + '/end');
         await page.getByText("This session is the dba's, who alone may end it").waitFor();
         assert.equal(await page.getByRole('button', { name: 'End the session…' }).isDisabled(), true);
+
+        // What holds the writes is what all have, and who has most is said.
+        stats = { holding: true, holdingReason: 'total-quota', holdingWhy: 'The overlays of all sessions together have reached their limit.' };
+        await page.reload();
+        await page.getByRole('alert').getByRole('link', { name: 'Give it room…' }).click();
+        const dialog = page.getByRole('dialog', { name: 'There is no room left in all' });
+        await dialog.getByText(/All overlays together hold 20(\.0)? GiB of 20(\.0)? GiB/).waitFor();
+        assert.ok((await dialog.getByRole('listitem').filter({ hasText: "the dba's" }).count()) > 0);
+        assert.equal(await dialog.getByLabel('It may hold').count(), 0);
+        found.push(...(await axe(page, 'no room in all')));
+        await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+        assert.deepEqual(found, []);
       } finally {
         await page.unrouteAll({ behavior: 'ignoreErrors' });
       }
