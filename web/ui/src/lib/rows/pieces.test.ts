@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { pieceBytes, pieceRows, Pieces } from './pieces';
+import { blobBytes, pieceBytes, pieceRows, Pieces } from './pieces';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const frame = (from: number, rows: number, pad = '') => bytes(JSON.stringify({ count: rows, rows: Array.from({ length: rows }, (_, i) => [`${from + i} ä😀${pad}`, null]) }));
@@ -22,11 +22,43 @@ it('finds and reads any row', async () => {
   }
 });
 
-it('closes a piece that has many bytes, also of a single row', () => {
+it('ends a piece that has many bytes, also of a single row', async () => {
   const pieces = new Pieces();
-  for (let i = 0; i < 3; i++) pieces.add([frame(i, 1, 'x'.repeat(pieceBytes))], 1);
-  expect([pieces.length, pieces.first(2)]).toEqual([3, 2]);
+  for (let i = 0; i < 5; i++) pieces.add([frame(i, 1, 'x'.repeat(pieceBytes))], 1);
+  expect([pieces.length, pieces.first(4)]).toEqual([5, 4]);
   expect(pieces.bytes(0)).toBeGreaterThan(pieceBytes);
+  for (let i = 0; i < 5; i++) expect((await pieces.read(i))[0]![0]).toMatch(new RegExp(`^${i} ä😀x+$`));
+});
+
+it('hands bytes over, some pieces at a time', async () => {
+  const was = globalThis.Blob;
+  const sizes: number[] = [];
+  globalThis.Blob = class extends was {
+    constructor(parts?: BlobPart[], options?: BlobPropertyBag) {
+      super(parts, options);
+      sizes.push(this.size);
+    }
+  };
+  try {
+    const pieces = new Pieces();
+    let sent = 0;
+    for (let n = 0; n < 100_000; n += 500) {
+      const line = frame(n, 500, 'x'.repeat(80));
+      sent += line.length + 1;
+      pieces.add([line], 500);
+    }
+    pieces.close();
+    expect(pieces.length).toBeGreaterThan(95);
+    expect(sizes.slice(0, -1).filter((size) => size < blobBytes || size > 2 * blobBytes)).toEqual([]);
+    expect(sizes.length).toBeGreaterThan(1);
+    expect(sizes.reduce((sum, size) => sum + size)).toBe(sent);
+    for (const row of [0, 33_333, 99_999]) {
+      const piece = pieces.find(row);
+      expect((await pieces.read(piece))[row - pieces.first(piece)]![0]).toMatch(new RegExp(`^${row} ä😀x+$`));
+    }
+  } finally {
+    globalThis.Blob = was;
+  }
 });
 
 it('reads what is there of the last piece while more comes', async () => {
