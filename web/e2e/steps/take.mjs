@@ -1,7 +1,7 @@
 // Rows are taken home.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { axe, theme, until } from '../page.mjs';
+import { axe, run, theme, until } from '../page.mjs';
 
 export const take = [
   {
@@ -111,6 +111,101 @@ export const take = [
       for (const value of wanted) assert.ok(script.slice(at).includes(value), `${value} is not in the script`);
       await bar.getByRole('button', { name: 'Clear' }).click();
       await bar.waitFor({ state: 'hidden' });
+    },
+  },
+  {
+    name: 'an export is made to measure, and the file is how it was shown to begin',
+    async run(page, world) {
+      await run(page, world, `select i as n, case when i % 2 = 0 then null else 'a;"b' || i end as t, i > 3 as b from generate_series(1, 9) i`);
+      // By the keyboard alone.
+      await page.getByRole('button', { name: 'Export' }).focus();
+      await page.keyboard.press('Enter');
+      const item = page.getByRole('menuitem', { name: /^Export…/ });
+      await item.waitFor();
+      for (let n = 0; n < 12 && !(await item.evaluate((e) => e === document.activeElement)); n++) await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('Enter');
+      const dialog = page.getByRole('dialog', { name: 'Export' });
+      const begin = dialog.getByRole('region', { name: 'How the file begins' });
+      const seen = (what, text) => until(what, async () => (await begin.isVisible()) && (await begin.textContent()) === text);
+      await dialog.getByRole('radio', { name: 'CSV', exact: true }).focus();
+      await page.keyboard.press('Space');
+      await page.keyboard.press('ArrowRight');
+      await until('JSON is chosen by an arrow key', () => dialog.getByRole('radio', { name: 'JSON', exact: true }).isChecked());
+      await page.keyboard.press('ArrowLeft');
+      await dialog.getByRole('combobox', { name: /^Delimiter/ }).selectOption(';');
+      await dialog.getByRole('combobox', { name: /^Quotes/ }).selectOption('text');
+      await dialog.getByLabel('NULL as').fill('NULL');
+      await dialog.getByLabel('Rows at most').fill('7');
+      await dialog.getByLabel('Names in the first line').check();
+      await dialog.locator('summary').click();
+      await dialog.getByRole('checkbox', { name: /^n / }).uncheck();
+      await dialog.getByRole('button', { name: 'Move b up' }).click();
+      const lines = Array.from({ length: 7 }, (_, i) => `${i + 1 > 3 ? 't' : 'f'};${(i + 1) % 2 ? `"a;""b${i + 1}"` : 'NULL'}\n`);
+      const text = (n) => '"b";"t"\n' + lines.slice(0, n).join('');
+      await seen('the first five rows', text(5));
+      const complaints = [];
+      for (const scheme of ['light', 'dark']) {
+        await theme(page, scheme);
+        complaints.push(...(await axe(page, `the export dialog, ${scheme}`)));
+      }
+      const size = page.viewportSize();
+      await page.setViewportSize({ width: 360, height: 740 });
+      complaints.push(...(await axe(page, 'the export dialog, 360 px')));
+      assert.ok(await dialog.evaluate((e) => e.scrollWidth <= e.clientWidth), 'the dialog is wider than a phone');
+      await page.setViewportSize(size);
+      assert.deepEqual(complaints, []);
+
+      await dialog.getByLabel('File name').fill('made to measure');
+      const [download] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('Enter')]);
+      assert.equal(download.suggestedFilename(), 'made to measure.csv');
+      assert.equal(readFileSync(await download.path(), 'utf8'), text(7));
+      const strip = page.getByRole('region', { name: 'Downloads' });
+      await strip.getByText(`Sent whole: 7 rows, ${text(7).length} B`).first().waitFor();
+
+      // What was chosen is there again; what cannot be is refused before a file is made.
+      await page.getByRole('button', { name: 'Export' }).click();
+      await item.click();
+      await until('the delimiter is remembered', async () => (await dialog.getByRole('combobox', { name: /^Delimiter/ }).inputValue()) === ';');
+      await dialog.getByRole('radio', { name: 'SQL', exact: true }).check({ force: true });
+      await dialog.getByText('name the table in target').waitFor();
+      await dialog.getByLabel('Insert into').fill('lost.rows');
+      await until('the statement', async () => (await begin.isVisible()) && /INSERT INTO "lost"."rows" \("n", "t", "b"\) VALUES\n {2}\(1, 'a;"b1', 'f'\)/.test(await begin.textContent()));
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+    },
+  },
+  {
+    name: 'an export is cancelled, and one that fails is not kept for a whole one',
+    async run(page, world) {
+      const csv = async () => {
+        await page.getByRole('button', { name: 'Export' }).click();
+        const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('menuitem', { name: /^CSV(?! for)/ }).click()]);
+        return download;
+      };
+      await run(page, world, `select generate_series(1, 100000000) as i, repeat('x', 100) as t`);
+      const strip = page.getByRole('region', { name: 'Downloads' });
+      const long = await csv();
+      // It stays while one goes elsewhere.
+      await strip.getByRole('progressbar').waitFor();
+      await page.getByRole('link', { name: 'Overlay' }).first().click();
+      await page.waitForURL(/overlay/);
+      await until('rows are counted', async () => /[1-9][0-9,]* rows · /.test(await strip.innerText()));
+      await strip.getByRole('button', { name: 'Cancel' }).click();
+      await strip.getByText(/^Cancelled after/).first().waitFor();
+      assert.ok(await long.failure(), 'the browser kept what was cancelled');
+      await until('nothing runs', async () => (await world.get(world.root + '/queries')).items.length === 0);
+
+      await run(page, world, 'select 1 / (150000 - generate_series(1, 200000)) as x');
+      const broken = await csv();
+      await strip.getByText(/Failed after 149,999 rows.*: division by zero/).first().waitFor();
+      assert.ok(await broken.failure(), 'the browser kept a part for the whole');
+      const complaints = [];
+      for (const scheme of ['light', 'dark']) {
+        await theme(page, scheme);
+        complaints.push(...(await axe(page, `downloads, ${scheme}`)));
+      }
+      assert.deepEqual(complaints, []);
+      await strip.getByRole('button', { name: /^Close the note/ }).first().click();
     },
   },
 ];
