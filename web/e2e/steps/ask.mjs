@@ -19,6 +19,20 @@ export const ask = [
       await grid.focus();
       await page.keyboard.press('Control+End');
       await grid.getByText('v100000', { exact: true }).waitFor();
+      // Rows that nobody has looked at are copied, and the last one opened.
+      await page.evaluate(() => navigator.clipboard.writeText(''));
+      await page.keyboard.press('Control+Shift+Home');
+      await page.keyboard.press('Control+c');
+      await page.getByText('100000 × 4 cells copied').waitFor();
+      const lines = (await page.evaluate(() => navigator.clipboard.readText())).split('\n');
+      assert.deepEqual([lines.length, lines[0], lines[54_320]], [100_000, '1\t\t""\tv1', '54321\t\t""\tv54321']);
+      await page.keyboard.press('Control+End');
+      await page.keyboard.press('Enter');
+      const last = page.getByRole('complementary', { name: 'Row 100000' });
+      await last.getByText('v100000', { exact: true }).waitFor();
+      await last.getByRole('button', { name: 'Row before' }).click();
+      await page.getByRole('complementary', { name: 'Row 99999' }).getByText('v99999', { exact: true }).waitFor();
+      await page.getByRole('button', { name: 'Close the row' }).click();
     },
   },
   {
