@@ -57,6 +57,46 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%d rows; empty %q, null %v", len(p.Rows), p.Rows[14][2], p.Rows[15][2])
 		}
 	})
+	t.Run("what is below a table, and what has no rows to show", func(t *testing.T) {
+		var parts struct {
+			Partitions []struct {
+				Name, Kind, Bound string
+				Level             int
+				Bytes             int64
+			}
+		}
+		e.call("GET", e.hostileOID("parts"), nil, 200, &parts)
+		var tree []string
+		for _, p := range parts.Partitions {
+			tree = append(tree, fmt.Sprintf("%d %s %s: %s", p.Level, p.Kind, p.Name, p.Bound))
+			if p.Bytes < 0 {
+				t.Errorf("%s has %d bytes", p.Name, p.Bytes)
+			}
+		}
+		if got, want := strings.Join(tree, "\n"), `1 partition b_of_parts: DEFAULT
+1 partitioned-table z_of_parts: FOR VALUES IN ('de', 'fr')
+2 partition a_of_z: FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')`; got != want {
+			t.Errorf("below parts:\n%s\nwant\n%s", got, want)
+		}
+		for name, want := range map[string]string{
+			"grandchild": ") INHERITS (public.family);",
+			"a_of_z":     `ALTER TABLE public.z_of_parts ATTACH PARTITION "public"."a_of_z" FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');`,
+		} {
+			var r struct{ DDL string }
+			if e.call("GET", e.hostileOID(name), nil, 200, &r); !strings.Contains(r.DDL, want) {
+				t.Errorf("%s is made by\n%s\nwant %s", name, r.DDL, want)
+			}
+		}
+		var p rowPage
+		if e.call("GET", e.hostileOID("no_columns")+"/rows", nil, 200, &p); len(p.Rows) != 0 {
+			t.Errorf("rows of no columns: %v", p.Rows)
+		}
+		e.refused("GET", e.hostileOID("never_filled")+"/rows", nil, 422, "sql-error")
+		// A row by its key, wherever it stands.
+		if e.call("GET", e.hostileOID("far")+"/rows?limit=1&key="+url.QueryEscape(`["2345"]`), nil, 200, &p); len(p.Rows) != 1 || p.Rows[0][2] != "row 2345" {
+			t.Errorf("row 2345: %v", p.Rows)
+		}
+	})
 	t.Run("1600 columns", func(t *testing.T) {
 		wide := e.hostileOID("wide")
 		var p rowPage

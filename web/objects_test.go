@@ -60,6 +60,17 @@ func TestObjects(t *testing.T) {
 	if len(roles.Items) < 5 {
 		t.Errorf("%d roles with the system's", len(roles.Items))
 	}
+	var role struct{ OID uint32 }
+	for _, r := range roles.Items {
+		if r.Name == "postgres" {
+			role.OID = r.OID
+		}
+	}
+	var made struct{ Definition string }
+	e.call("GET", fmt.Sprintf("%s/objects/role/%d", shop, role.OID), nil, 200, &made)
+	if !strings.HasPrefix(made.Definition, "CREATE ROLE postgres WITH SUPERUSER INHERIT CREATEROLE CREATEDB LOGIN REPLICATION BYPASSRLS;") {
+		t.Errorf("a role is made by %q", made.Definition)
+	}
 	e.call("GET", shop+"/objects?kind=tablespace&system=true&q=pg_", nil, 200, &roles)
 	if len(roles.Items) != 2 {
 		t.Errorf("tablespaces: %+v", roles.Items)
