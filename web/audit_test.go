@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -148,23 +149,32 @@ func TestAudit_SaysWhyAndWhence(t *testing.T) {
 	})
 	orders := fmt.Sprintf("%s/relations/%d", shop, e.oid("shop", "orders"))
 	e.refused("GET", orders+"/rows?filter="+url.QueryEscape("1.eq.x"), nil, 422, "sql-error")
+	logged := func(n int) {
+		eventually(t, fmt.Sprint(n, " records are in the log"), func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(log) == n
+		})
+	}
+	logged(1)
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	go e.server.ServeControl(l) //nolint:errcheck // it ends with the server
-	command := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+	command := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
 	res, err := command.Get("http://localhost/api/v1" + orders + "/count")
 	if err != nil {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	eventually(t, "both are in the log", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(log) == 2
-	})
+	logged(2)
 	if st := log[0]; st.Outcome != "failed" || !strings.Contains(st.Error, "invalid input syntax") || st.Bytes == 0 || st.Via != web.ViaPage {
 		t.Errorf("%+v", st)
 	}
