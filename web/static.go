@@ -32,6 +32,20 @@ func embedded() fs.FS {
 // editor makes style elements and must be told what the policy lets pass.
 const nonceMark = "CSP_NONCE"
 
+// themeMark stands in index.html where the theme belongs that was chosen in
+// this browser, so that a page is never drawn in the other one first.
+const (
+	themeMark   = "PAGE_THEME"
+	themeCookie = "snapview_theme"
+)
+
+func theme(r *http.Request) string {
+	if c, err := r.Cookie(themeCookie); err == nil && (c.Value == "light" || c.Value == "dark") {
+		return c.Value
+	}
+	return ""
+}
+
 // An asset is one file of the page in its forms.
 type asset struct {
 	contentType string
@@ -143,7 +157,22 @@ func (s *Server) serveIndex(c echo.Context) error {
 	nonce := newSecret()[:22]
 	h.Set("Content-Security-Policy", pagePolicy(nonce))
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
-	return c.HTMLBlob(http.StatusOK, bytes.ReplaceAll(s.assets.index, []byte(nonceMark), []byte(nonce)))
+	page := bytes.ReplaceAll(s.assets.index, []byte(nonceMark), []byte(nonce))
+	page = bytes.ReplaceAll(page, []byte(themeMark), []byte(theme(c.Request())))
+	head, tail, found := bytes.Cut(page, []byte(answersMark))
+	if !found || c.Request().Method == http.MethodHead {
+		return c.HTMLBlob(http.StatusOK, page)
+	}
+	// The browser asks for the files that the head names while the answers are made.
+	if err := c.HTMLBlob(http.StatusOK, head); err != nil {
+		return err
+	}
+	c.Response().Flush()
+	if err := s.writeFirstAnswers(c); err != nil {
+		return err
+	}
+	_, err := c.Response().Write(tail)
+	return err
 }
 
 // pagePolicy lets the page load nothing but its own files and talk to nobody

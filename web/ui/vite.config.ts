@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
-import { icons } from './tools/icons';
+import { icons } from './tools/icons.ts';
 
 // The build is committed (compressed, by tools/compress.mjs), so its file
 // names are stable: a name with a hash would add a file to the history at

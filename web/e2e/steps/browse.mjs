@@ -7,6 +7,8 @@ export const browse = [
   {
     name: 'home tells what is open',
     async run(page, world) {
+      const asked = [];
+      page.on('request', (request) => asked.push(request.url()));
       await page.goto(world.base);
       await page.getByRole('heading', { level: 1 }).waitFor();
       await page.getByText(world.session.writable ? 'Scratch' : 'Read-only', { exact: true }).first().waitFor();
@@ -14,6 +16,9 @@ export const browse = [
       await page.getByRole('region', { name: 'Databases' }).or(page.locator('section', { has: page.getByRole('heading', { name: 'Databases' }) })).getByRole('link', { name: world.db }).first().waitFor();
       await page.getByRole('heading', { name: 'The snapshot' }).waitFor();
       if (world.session.psql) await page.getByText(text(`psql -h ${world.session.psql.host} -p ${world.session.psql.port}`)).waitFor();
+      // What came with the page is not asked for again.
+      const came = Object.keys(JSON.parse(await page.locator('#first-answers').textContent()));
+      assert.deepEqual(came.filter((path) => asked.some((url) => url.endsWith(path))), []);
     },
   },
   {

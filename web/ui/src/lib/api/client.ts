@@ -1,6 +1,7 @@
 // The API as typed calls. The types are generated from openapi.yaml
 // (npm run types), so a call that the contract does not know does not compile.
 import createClient from 'openapi-fetch';
+import { firstAnswer } from './first';
 import type { components, paths } from './schema';
 
 type Schemas = components['schemas'];
@@ -45,6 +46,10 @@ export const base = '/api/v1';
 export const api = createClient<paths>({
   baseUrl: base,
   querySerializer: { array: { style: 'form', explode: true } },
+  fetch: (request) => {
+    const known = request.method === 'GET' ? firstAnswer(request.url) : undefined;
+    return known === undefined ? fetch(request) : Promise.resolve(Response.json(known));
+  },
 });
 
 /** A call that did not work: what the server said, or that it could not be reached. */

@@ -1,5 +1,8 @@
 // What a person chose in this browser: theme, sizes, history. Kept in
-// localStorage when there is one; a browser that refuses it forgets.
+// localStorage when there is one; a browser that refuses it forgets. The first
+// look into it waits for another process of the browser (20 ms and more), so
+// nothing that the first view needs is kept there: the theme is in a cookie,
+// and comes with the page (web/static.go).
 
 export function recall<T>(name: string, otherwise: T): T {
   try {
@@ -21,8 +24,8 @@ export function keep(name: string, value: unknown) {
 export type Theme = 'system' | 'light' | 'dark';
 
 class Prefs {
-  theme: Theme = $state(recall<Theme>('theme', 'system'));
-  singleKeys: boolean = $state(recall('singleKeys', true));
+  theme: Theme = $state(themeOfPage());
+  #singleKeys: boolean | undefined = $state();
   /** Counts the changes of what colours mean, for drawings on a canvas. */
   painted = $state(0);
 
@@ -33,7 +36,7 @@ class Prefs {
 
   setTheme(theme: Theme) {
     this.theme = theme;
-    keep('theme', theme);
+    document.cookie = `snapview_theme=${theme}; path=/; max-age=${theme === 'system' ? 0 : 365 * 86400}; samesite=strict`;
     this.#paint();
   }
 
@@ -45,8 +48,12 @@ class Prefs {
     this.setTheme(this.dark ? 'light' : 'dark');
   }
 
+  get singleKeys(): boolean {
+    return this.#singleKeys ?? recall('singleKeys', true);
+  }
+
   setSingleKeys(on: boolean) {
-    this.singleKeys = on;
+    this.#singleKeys = on;
     keep('singleKeys', on);
   }
 
@@ -55,6 +62,11 @@ class Prefs {
     else document.documentElement.dataset.theme = this.theme;
     this.painted++;
   }
+}
+
+function themeOfPage(): Theme {
+  const theme = document.documentElement.dataset.theme;
+  return theme === 'light' || theme === 'dark' ? theme : 'system';
 }
 
 export const prefs = new Prefs();

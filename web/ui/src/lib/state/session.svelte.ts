@@ -1,6 +1,8 @@
 // The session that the page shows: its state, figures and databases, kept
 // live by its events.
-import { api, ok, toProblem, type Database, type Problem, type Sample, type Session, type SessionEvent } from '../api/client';
+import { api, base, ok, toProblem, type Database, type Problem, type Sample, type Session, type SessionEvent } from '../api/client';
+import { firstAnswer } from '../api/first';
+import { afterPaint } from '../paint';
 import { Feed, type Connection } from './feed';
 
 const keptSamples = 5000;
@@ -18,13 +20,24 @@ class Current {
   closing: string | undefined = $state();
   #feed: Feed | undefined;
   #naming: Promise<void> | undefined;
+  #later: (() => void) | undefined;
 
   open(id: string) {
     if (this.id === id) return;
     this.leave();
     this.id = id;
-    void this.#names(); // of a session that is ready, as nearly all are
-    void this.refresh();
+    const path = `${base}/sessions/${encodeURIComponent(id)}`;
+    this.info = firstAnswer<Session>(path);
+    this.databases = firstAnswer<{ items: Database[] }>(`${path}/databases?sizes=false`)?.items;
+    if (!this.databases) void this.#names(); // of a session that is ready, as nearly all are
+    if (!this.info) void this.refresh();
+    const came = this.info?.state === 'ready';
+    this.#later = afterPaint(() => this.#listen(id, came));
+  }
+
+  // The first view needs none of it.
+  #listen(id: string, cameReady: boolean) {
+    if (cameReady) void this.#databases(); // else refresh does
     void this.#history();
     this.#feed = new Feed(
       id,
@@ -38,8 +51,9 @@ class Current {
   }
 
   leave() {
+    this.#later?.();
     this.#feed?.close();
-    this.#feed = this.#naming = undefined;
+    this.#later = this.#feed = this.#naming = undefined;
     this.id = this.info = this.problem = this.databases = this.databasesProblem = this.closing = undefined;
     this.samples = [];
     this.connection = 'connecting';

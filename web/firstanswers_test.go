@@ -1,0 +1,114 @@
+package web_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/snapview/snapview/web/webtest"
+)
+
+var firstElement = regexp.MustCompile(`(?s)<script type="application/json" id="first-answers">(.*?)</script>`)
+
+// firstAnswers returns what came with the page at path.
+func (e *env) firstAnswers(path string) map[string]json.RawMessage {
+	e.t.Helper()
+	a := e.raw(e.client, "GET", path, map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, nil)
+	m := firstElement.FindSubmatch(a.body)
+	if a.status != http.StatusOK || m == nil || !strings.HasSuffix(strings.TrimSpace(string(a.body)), "</html>") {
+		e.t.Fatalf("%s: status %d, %s", path, a.status, a.body)
+	}
+	got := make(map[string]json.RawMessage)
+	if err := json.Unmarshal(m[1], &got); err != nil {
+		e.t.Fatalf("%s: %v in %s", path, err, m[1])
+	}
+	return got
+}
+
+// TestFirstAnswers holds what comes with the page against what the API says.
+func TestFirstAnswers(t *testing.T) {
+	e := newEnv(t)
+	const base = "/api/v1/sessions/demo"
+	for path, want := range map[string][]string{
+		"/s/demo":                          {base, base + "/databases?sizes=false", base + "/snapshot"},
+		"/s/demo/sql":                      {base, base + "/databases?sizes=false"},
+		"/s/demo/db/shop?schema=shop":      {base, base + "/databases?sizes=false", base + "/databases/shop/relations?schema=shop&sort=size&limit=100", base + "/databases/shop/schemas"},
+		"/s/demo/db/shop/t/shop/customers": {base, base + "/databases?sizes=false", base + "/databases/shop/schemas/shop/relations/customers"},
+		"/s/demo/db/shop?kind=role":        {base, base + "/databases?sizes=false"},
+		"/s/nobody":                        nil,
+		"/":                                nil,
+	} {
+		// A slow machine may leave some out: that is what the bound is for.
+		var got map[string]json.RawMessage
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+			if got = e.firstAnswers(path); len(got) == len(want) {
+				break
+			}
+		}
+		if keys := slices.Sorted(maps.Keys(got)); !slices.Equal(keys, slices.Sorted(slices.Values(want))) {
+			t.Errorf("%s came with %q, wanted %q", path, keys, want)
+			continue
+		}
+		for _, ask := range want {
+			var a, b any
+			answer := e.raw(e.client, "GET", ask, nil, nil)
+			if json.Unmarshal(got[ask], &a) != nil || json.Unmarshal(answer.body, &b) != nil {
+				t.Fatalf("%s: %s beside %s", ask, got[ask], answer.body)
+			}
+			if x, y := shape(a), shape(b); x != y {
+				t.Errorf("%s: came with %s, is %s", ask, x, y)
+			}
+		}
+	}
+}
+
+// shape is a value without the numbers and times in it, which go on.
+func shape(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return regexp.MustCompile(`[0-9]+(\.[0-9]+)?`).ReplaceAllString(string(b), "0")
+}
+
+func TestFirstAnswers_AreForWhoMayAsk(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil))
+	a := e.raw(stranger(t), "GET", "/s/demo", map[string]string{"Accept": "text/html"}, nil)
+	if strings.Contains(string(a.body), "/api/v1/") {
+		t.Errorf("a browser that is not let in got %s", a.body)
+	}
+	// A navigation from elsewhere shows the page, but brings nothing along that
+	// the API would have refused.
+	a = e.raw(e.client, "GET", "/s/demo", map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, nil)
+	if m := firstElement.FindSubmatch(a.body); a.status != http.StatusOK || m == nil || string(m[1]) != "{}" {
+		t.Errorf("from elsewhere: status %d, %s", a.status, a.body)
+	}
+}
+
+func TestTheme_ComesWithThePage(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil))
+	for cookie, want := range map[string]string{"": "", "dark": "dark", "light": "light", `"><script>`: "", "system": ""} {
+		a := e.raw(e.client, "GET", "/", map[string]string{"Accept": "text/html", "Cookie": e.cookie() + "; snapview_theme=" + cookie}, nil)
+		if !strings.Contains(string(a.body), `<html lang="en" data-theme="`+want+`">`) {
+			t.Errorf("theme %q: status %d, %.200s", cookie, a.status, a.body)
+		}
+	}
+}
+
+// cookie is the browser's own, as it sends it.
+func (e *env) cookie() string {
+	e.t.Helper()
+	req, err := http.NewRequest("GET", e.base, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, c := range e.client.Jar.Cookies(req.URL) {
+		req.AddCookie(c)
+	}
+	return req.Header.Get("Cookie")
+}
