@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 
 	"github.com/snapview/snapview/session"
 )
-
-// answerFormats are what query prints.
-var answerFormats = []string{"table", "csv", "json", "ndjson", "sql"}
 
 func (a *app) queryCommand() *cobra.Command {
 	f := &openFlags{}
@@ -32,6 +28,7 @@ output, and tears everything down. SQL "-" is read from standard input.
 The query runs as a role that can only read, on a server that can only be read.`,
 		Example: `  snapview query /backups/2026-11-20 --db shop "select count(*) from orders"
   snapview query base.tar --db shop --format csv "table customers" > customers.csv
+  snapview query base.tar --db shop -f csv --delimiter ';' --null NULL --compress gzip "table orders" > orders.csv.gz
   snapview query base.tar --format json - < report.sql`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -40,22 +37,24 @@ The query runs as a role that can only read, on a server that can only be read.`
 				defer cancel()
 				c.SetContext(ctx)
 			}
-			return a.query(c.Context(), args[0], args[1], database, format, f)
+			request, err := answerRequest(c.Flags(), format)
+			if err != nil {
+				return err
+			}
+			return a.query(c.Context(), args[0], args[1], database, request, f)
 		},
 	}
 	c.Flags().StringVar(&database, "db", "", "database (default: postgres, or the first there is)")
 	c.Flags().StringVarP(&format, "format", "f", "table", "one of "+strings.Join(answerFormats, ", "))
 	c.Flags().DurationVar(&timeout, "timeout", 0, "give up after this time")
 	complete(c, "format", answerFormats...)
+	answerFlags(c.Flags())
 	f.serverFlags(c)
 	f.backupFlags(c)
 	return c
 }
 
-func (a *app) query(ctx context.Context, ref, sql, database, format string, f *openFlags) error {
-	if !slices.Contains(answerFormats, format) {
-		return usageError{fmt.Errorf("unknown format %q: use one of %s", format, strings.Join(answerFormats, ", "))}
-	}
+func (a *app) query(ctx context.Context, ref, sql, database string, request map[string]any, f *openFlags) error {
 	if err := needsRoot(); err != nil {
 		return err
 	}
@@ -85,7 +84,7 @@ func (a *app) query(ctx context.Context, ref, sql, database, format string, f *o
 	wait := progress.follow(s, nil)
 	err = s.Start(ctx)
 	if err == nil {
-		err = a.ask(ctx, s, sql, database, format)
+		err = a.ask(ctx, s, sql, database, request)
 	}
 	err = errors.Join(err, house.close(), pages.close(), closeSession(s))
 	wait()
@@ -94,7 +93,7 @@ func (a *app) query(ctx context.Context, ref, sql, database, format string, f *o
 
 // ask runs the query by the session's API, as the page does, and prints the
 // rows.
-func (a *app) ask(ctx context.Context, s *session.Session, sql, database, format string) error {
+func (a *app) ask(ctx context.Context, s *session.Session, sql, database string, request map[string]any) error {
 	server, err := s.Server()
 	if err != nil {
 		return err
@@ -104,10 +103,11 @@ func (a *app) ask(ctx context.Context, s *session.Session, sql, database, format
 	}
 	api := controlOf(s.ID(), s.ControlSocket())
 	path := "/databases/" + url.PathEscape(database)
-	if format == "table" {
+	if request["format"] == "table" {
 		return api.printTable(ctx, a.out, path, sql)
 	}
-	body, err := api.open(ctx, http.MethodPost, path+"/export", map[string]any{"sql": sql, "format": format})
+	request["sql"] = sql
+	body, err := api.open(ctx, http.MethodPost, path+"/export", request)
 	if err != nil {
 		return queryError{err}
 	}

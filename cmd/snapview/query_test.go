@@ -40,6 +40,20 @@ func TestQueryPrintsEveryFormat(t *testing.T) {
 			t.Errorf("%s: two rows in %q", format, out)
 		}
 	}
+	out := must(t, state, "query", ref, "--runner", "local", "-f", "csv", "--delimiter", ";", "--null", "NULL", "--header=false", "--quote", "text", "--line-end", "crlf", "--limit", "2",
+		"select n, nullif(n, 2) || ';' as t from generate_series(1, 9) n")
+	if want := "1;\"1;\"\r\n2;NULL\r\n"; out != want {
+		t.Errorf("%q, want %q", out, want)
+	}
+}
+
+func TestQueryRefusesOptionsOfAnotherFormat(t *testing.T) {
+	for _, args := range [][]string{{"--delimiter", ";"}, {"-f", "table", "--limit", "3"}, {"-f", "xml"}} {
+		_, errs, code := snapview(t, stateDir(t), append([]string{"query", "nowhere", "select 1"}, args...)...)
+		if code != exitUsage || !strings.Contains(errs, "format") {
+			t.Errorf("%v: exit code %d: %s", args, code, errs)
+		}
+	}
 }
 
 func TestQueryThatFailsSaysWhere(t *testing.T) {
