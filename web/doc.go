@@ -38,7 +38,8 @@
 // in batches that are flushed at 500 rows, 256 KiB or 100 ms, so that a result
 // of any length needs the memory of one batch. An error after the first byte
 // is part of the stream: the end frame of a query, the last line and a trailer
-// of an export.
+// of an export. A download of a browser, which knows neither, is broken off, and
+// the list of downloads has the reason.
 //
 // # Known limits
 //
