@@ -12,6 +12,7 @@ it.each([
   ['{"rows":[["a"]]}', 'of a server that does not say'],
   ['{"cols":[]}', 'of another kind'],
   ['{"notice":{"message":"{\\"count\\":  500,\\"rows\\":["}}', 'that holds the words'],
+  ['{"end":{"count": 5,"rows":[]}}', 'that has it further in'],
   ['{"count":500}', 'without rows'],
   ['{"count":-1,"rows":[]}', 'that is less than nothing'],
   ['', 'that is empty'],

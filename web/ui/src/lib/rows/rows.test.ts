@@ -12,6 +12,7 @@ function filled(many: number, changed?: () => void, lost?: () => void) {
   return rows;
 }
 
+vi.setConfig({ testTimeout: 60_000 }); // machines may be slow
 const settled = async (done: () => boolean) => vi.waitFor(() => expect(done()).toBe(true), { timeout: 30_000 });
 
 it('has the rows of a small result at once', () => {
