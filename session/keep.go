@@ -28,7 +28,13 @@ func (s *Session) Keep(d time.Duration) (time.Time, error) {
 		s.armExpiry()
 	}
 	s.mu.Unlock()
-	// Of two at once the later one is shown, whichever writes last.
+	// Everybody who looks at it is shown another end from now on.
+	if end.IsZero() {
+		s.notice("it stays open until somebody closes it")
+	} else {
+		s.notice("its time to live is over at " + end.UTC().Format(time.DateTime) + " UTC from now on")
+	}
+	// Of two at once the later one is written, whichever writes last.
 	return end, s.ledger.update(func(r *Record) { r.Expires = s.Info().Expires })
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,6 +43,15 @@ func TestKeepMovesTheEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantEnd(end)
+		var last Event
+		for _, e := range s.Happened() {
+			if e.Kind == Notice {
+				last = e
+			}
+		}
+		if !strings.Contains(last.Message, map[bool]string{true: "until somebody closes it", false: end.UTC().Format(time.DateTime)}[d == 0]) {
+			t.Errorf("kept %v, and people were told %+v", d, last)
+		}
 		if (d == 0) != end.IsZero() || d > 0 && (end.Before(before.Add(d)) || end.After(time.Now().Add(d))) {
 			t.Errorf("kept %v from %v: until %v", d, before, end)
 		}
