@@ -166,4 +166,41 @@ export const ask = [
       }
     },
   },
+  {
+    name: "what a query read of the backup is told, and its rows are taken home",
+    async run(page, world) {
+      // How much that is depends on what was read before: here it is given.
+      const { backupBytes } = (await world.get(world.root)).stats;
+      const sql = `select * from ${world.name(world.table)} limit 2`;
+      const pattern = `**/api/v1${world.root}/databases/*/query`;
+      try {
+        await page.route(pattern, async (route) => {
+          const answer = await route.fetch();
+          const lines = (await answer.text()).trim().split('\n');
+          const { end } = JSON.parse(lines.pop());
+          await route.fulfill({ response: answer, body: [...lines, JSON.stringify({ end: { ...end, backupBytesRead: 14 << 20 } }), ''].join('\n') });
+        });
+        assert.equal(await run(page, world, sql), '2 rows');
+        assert.match(await page.locator('.foot').innerText(), backupBytes ? /read 14\.0 MiB\s*of [\d.]+ [KMGT]?i?B/ : /read 14\.0 MiB/);
+      } finally {
+        await page.unroute(pattern);
+      }
+      const home = page.getByRole('dialog', { name: 'Take rows home' });
+      const ask = async () => {
+        await page.getByRole('button', { name: 'Export' }).click();
+        await page.getByRole('menuitem', { name: /Take rows home/ }).click();
+        await home.waitFor();
+      };
+      await ask();
+      const [download] = await Promise.all([page.waitForEvent('download'), home.getByRole('button', { name: 'Download' }).click()]);
+      const script = readFileSync(await download.path(), 'utf8');
+      assert.ok(script.includes(`INSERT INTO ${world.name(world.table)}`), script.slice(0, 1500));
+      assert.match(script, /ON CONFLICT DO NOTHING;[\s\S]*COMMIT;\s*$/);
+      // Rows that are of no table cannot be put back, which is said.
+      await run(page, world, 'select count(*) as n from pg_class');
+      await ask();
+      await home.getByRole('button', { name: 'Download' }).click();
+      await home.getByRole('alert').waitFor();
+    },
+  },
 ];

@@ -208,6 +208,13 @@ export const desk = [
       await page.getByRole('button', { name: 'Copy the rows' }).click();
       await page.getByRole('menuitem', { name: /with column names/ }).click();
       await until('the clipboard', async () => (await page.evaluate(() => navigator.clipboard.readText())) === 'b\tc\td\n2\t\t""');
+      // By the keys: what is selected, without and with names.
+      await page.getByRole('gridcell', { name: '2', exact: true }).click();
+      await page.keyboard.press('Shift+End');
+      for (const [keys, wants] of [['Control+c', '2\t\t""'], ['Control+Shift+c', 'b\tc\td\n2\t\t""']]) {
+        await page.keyboard.press(keys);
+        await until(`${keys} on the clipboard`, async () => (await page.evaluate(() => navigator.clipboard.readText())) === wants);
+      }
       // The selection alone.
       await page.locator('.cm-content').click();
       await page.keyboard.press('Control+Home');

@@ -43,11 +43,11 @@ type Raw = Record<string, unknown>;
 const shown = [
   'Index Cond', 'Recheck Cond', 'Hash Cond', 'Merge Cond', 'Join Filter', 'One-Time Filter', 'Filter', 'TID Cond', 'Order By', 'Rows Removed by Filter', 'Rows Removed by Join Filter',
   'Rows Removed by Index Recheck', 'Sort Key', 'Presorted Key', 'Sort Method', 'Sort Space Used', 'Group Key', 'Run Condition', 'Cache Key', 'Cache Hits', 'Cache Misses', 'Function Name',
-  'Subplans Removed', 'Conflict Resolution', 'Workers Planned', 'Workers Launched', 'Hash Batches', 'Disk Usage', 'Peak Memory Usage', 'Heap Fetches', 'Exact Heap Blocks', 'Lossy Heap Blocks', 'Inner Unique',
+  'Subplans Removed', 'Conflict Resolution', 'Workers Planned', 'Workers Launched', 'Hash Batches', 'Disk Usage', 'Peak Memory Usage', 'Heap Fetches', 'Exact Heap Blocks', 'Lossy Heap Blocks',
 ];
 const kilobytes = new Set(['Sort Space Used', 'Disk Usage', 'Peak Memory Usage']);
 // What says something only when it is unusual.
-const usual: Record<string, unknown> = { 'Hash Batches': 1, 'Inner Unique': false };
+const usual: Record<string, unknown> = { 'Hash Batches': 1 };
 
 export function readPlan(text: string): Plan | undefined {
   let top: Raw;
