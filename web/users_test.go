@@ -3,6 +3,7 @@ package web_test
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -171,6 +172,26 @@ func TestUsers_CancelTheirOwnStatementsOnly(t *testing.T) {
 	a := <-done
 	if r := parseResult(t, a.body); r.End.Error == nil || r.End.Error.Code != "cancelled" {
 		t.Errorf("the end is %+v", r.End)
+	}
+
+	// So it is with downloads, which others do not even see; the operator does.
+	made := e.raw(client, "POST", "/api/v1"+shop+"/exports", bearer("bob's token"), strings.NewReader(`{"sql": "select 1", "format": "csv"}`))
+	var ready struct{ ID string }
+	if err := json.Unmarshal(made.body, &ready); err != nil || made.status != 201 {
+		t.Fatalf("%d %s", made.status, made.body)
+	}
+	for token, sees := range map[string]bool{"ada's token": false, "bob's token": true} {
+		if a := e.raw(client, "GET", "/api/v1/sessions/demo/exports", bearer(token), nil); a.status != 200 || strings.Contains(string(a.body), ready.ID) != sees {
+			t.Errorf("with %s: %d %s", token, a.status, a.body)
+		}
+	}
+	if d := e.downloadState(ready.ID); d.State != "waiting" {
+		t.Errorf("to the operator it is %+v", d)
+	}
+	path = "/api/v1/sessions/demo/exports/" + ready.ID
+	wantProblem(t, e.raw(client, "DELETE", path, bearer("ada's token"), nil), 403, "not-owner")
+	if a := e.raw(client, "DELETE", path, bearer("bob's token"), nil); a.status != 204 {
+		t.Errorf("withdrawing one's own: %d %s", a.status, a.body)
 	}
 }
 
