@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { columnsInSight, contentHeight, edges, isNumeric, maxHeight, rowsInSight, scrollTo, toClipboard, toTSV, widthOf } from './model';
+import { columnsInSight, contentHeight, edges, fits, frameAt, isNumeric, maxHeight, rowsInSight, scrollTo, toClipboard, toTSV, widthOf } from './model';
 
 describe('rows in sight', () => {
   it('is exact while the content fits', () => {
@@ -38,6 +38,27 @@ describe('rows in sight', () => {
   });
 });
 
+describe('the rows that are drawn', () => {
+  it('are as many at every position, and cover what is in sight', () => {
+    for (const rows of [3, 21, 5000, 1_000_000]) {
+      const most = Math.min(rows, 26);
+      for (let top = 0; top < contentHeight(rows, 29); top += 7919) {
+        const { first, last, base, shift, reach } = frameAt(top, 600, rows, 29, 2);
+        expect(last - first).toBe(most);
+        const sight = rowsInSight(top, 600, rows, 29, 0);
+        expect(first).toBeLessThanOrEqual(sight.first);
+        expect(last).toBeGreaterThanOrEqual(sight.last);
+        expect(first - base).toBeLessThan(4096);
+        expect(last - base).toBeLessThanOrEqual(reach);
+        expect(base + reach).toBeLessThanOrEqual(rows);
+        // Each is where it belongs, to a pixel.
+        expect(Math.abs(shift + (sight.first - base) * 29 - sight.offset)).toBeLessThanOrEqual(0.5);
+      }
+    }
+  });
+  it('are none of no rows', () => expect(frameAt(0, 600, 0, 29, 2)).toMatchObject({ first: 0, last: 0 }));
+});
+
 describe('columns', () => {
   it('draws only the ones in sight and their neighbours', () => {
     const edge = edges(Array.from({ length: 2000 }, () => 100));
@@ -51,6 +72,11 @@ describe('columns', () => {
     expect(isNumeric('bigint')).toBe(true);
     expect(isNumeric('integer[]')).toBe(false);
     expect(isNumeric('interval')).toBe(false);
+  });
+  it('knows what needs no clip', () => {
+    expect(fits('shipped', 90)).toBe(true);
+    expect(fits('SHIPPED', 90)).toBe(false);
+    expect(fits('x'.repeat(100), 380)).toBe(false);
   });
   it('keeps widths within bounds', () => {
     expect(widthOf({ name: 'a', type: 'text' }, ['x'.repeat(5000)])).toBe(380);

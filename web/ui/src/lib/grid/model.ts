@@ -46,6 +46,35 @@ export function rowsInSight(scrollTop: number, viewHeight: number, rows: number,
   return { first, last, offset: scale === 1 ? first * rowHeight : scrollTop - (top - first * rowHeight) };
 }
 
+/** Which rows are drawn, and where. */
+export interface Frame {
+  /** Rows [first, last), as many whatever the position. */
+  first: number;
+  last: number;
+  /** The row from which the places of the drawn ones are counted. */
+  base: number;
+  /** Pixels from the top of the scrolled content to row `base`, whole ones. */
+  shift: number;
+  /** Rows from the base that may be drawn over it. */
+  reach: number;
+}
+
+/** Rows between two bases; their places stay small numbers, which elements keep exactly. */
+const stride = 4096;
+
+/**
+ * The rows to draw at a scroll position. Their number does not change while one
+ * scrolls, and their places do not as long as the base is the same, so that a
+ * row which is drawn already is left alone.
+ */
+export function frameAt(scrollTop: number, viewHeight: number, rows: number, rowHeight: number, overscan: number): Frame {
+  const sight = rowsInSight(scrollTop, viewHeight, rows, rowHeight, overscan);
+  const drawn = Math.min(rows, Math.ceil(viewHeight / rowHeight) + 1 + 2 * overscan);
+  const first = Math.min(sight.first, rows - drawn);
+  const base = first - (first % stride);
+  return { first, last: first + drawn, base, shift: Math.round(sight.offset - (sight.first - base) * rowHeight), reach: Math.min(stride + drawn, rows - base) };
+}
+
 /** The scroll position that brings a row into sight, or the present one if it is. */
 export function scrollTo(row: number, scrollTop: number, viewHeight: number, rows: number, rowHeight: number): number {
   const real = rows * rowHeight;
@@ -104,6 +133,20 @@ export function widthOf(column: GridColumn, sample: (Cell | undefined)[]): numbe
   const head = Math.max(column.name.length * 7.6, column.type.length * 6.6) + 58;
   const body = chars * (isNumeric(column.type) ? 8.2 : 7.9) + (column.link ? 56 : 28);
   return Math.round(Math.max(72, Math.min(380, Math.max(head, body))));
+}
+
+/**
+ * Whether a short text of ASCII is sure to fit into a cell, padding included.
+ * Cells that need no clip are much cheaper to move: each clip is a node of its
+ * own to the browser's compositor. Widths are upper bounds at 13 px.
+ */
+export function fits(text: string, width: number): boolean {
+  let need = text.length * 8.4 + 22;
+  for (let i = 0; need <= width && i < text.length; i++) {
+    const letter = text.charCodeAt(i);
+    if ((letter >= 64 && letter <= 90) || letter === 109 || letter === 119 || letter === 37 || letter === 38) need += 5; // @A-Z m w % &
+  }
+  return need <= width;
 }
 
 /** The text that a cell shows; NULL is the empty text here. */
