@@ -34,7 +34,7 @@ func TestCatalogue_KeepsSecrets(t *testing.T) {
 		"http://anna:wrong@" + host + "/?sig=heimlich", // 401
 		"http://anna:geheim@" + host + "/?sig=heimlich",
 	}
-	c := newCatalogue(nil, stores, 1, opts, web.OpenLimits{})
+	c := newCatalogue(&house{}, stores, 1, opts, web.OpenLimits{})
 	if err := c.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
