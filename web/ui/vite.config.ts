@@ -26,6 +26,9 @@ export default defineConfig({
         entryFileNames: 'assets/[name].js',
         chunkFileNames: 'assets/[name].js',
         assetFileNames: 'assets/[name][extname]',
+        // What every view shares is one file, not one for each set of views that
+        // share it: the first view asks for two scripts.
+        codeSplitting: { groups: [{ name: 'core', test: /node_modules\/(svelte|openapi-fetch|clsx|esm-env)\/|src\/lib\/(api|state)\// }] },
       },
     },
   },
