@@ -52,8 +52,8 @@ export const take = [
       const bar = page.getByRole('region', { name: 'Marked rows' });
       if (await bar.isVisible()) await bar.getByRole('button', { name: 'Clear' }).click();
       // By a click and, with Shift, from there on; by Space on the keyboard.
-      await grid.getByRole('rowheader').nth(1).click();
-      await grid.getByRole('rowheader').nth(3).click({ modifiers: ['Shift'] });
+      await grid.locator('.gutter').nth(1).click();
+      await grid.locator('.gutter').nth(3).click({ modifiers: ['Shift'] });
       await bar.getByText('3 rows marked').waitFor();
       await page.keyboard.press('ArrowDown');
       await page.keyboard.press('ArrowDown');
@@ -67,8 +67,8 @@ export const take = [
       assert.equal(await bar.isVisible(), false, 'a page that is loaded anew knows of no marks');
       await page.goto(world.tableURL(t));
       await grid.getByRole('gridcell').first().waitFor();
-      await grid.getByRole('rowheader').nth(1).click();
-      await grid.getByRole('rowheader').nth(3).click({ modifiers: ['Shift'] });
+      await grid.locator('.gutter').nth(1).click();
+      await grid.locator('.gutter').nth(3).click({ modifiers: ['Shift'] });
       await page.getByLabel('Add a filter on').selectOption(String(key.number));
       const dialog = page.getByRole('dialog');
       await dialog.getByLabel('Condition').selectOption('eq');
