@@ -70,3 +70,15 @@ export async function closed(page, world, id) {
 export const theme = async (page, to) => {
   await page.emulateMedia({ colorScheme: to });
 };
+
+/** Has the page ask for everything by itself, so that a step can change what it hears. */
+export async function withoutFirstAnswers(page) {
+  await page.route(
+    (url) => url.pathname.startsWith('/s/'),
+    async (route) => {
+      if (route.request().resourceType() !== 'document') return route.fallback();
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: (await answer.text()).replace(/(id="first-answers">)[^<]*/, '$1{}') });
+    },
+  );
+}

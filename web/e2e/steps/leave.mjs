@@ -1,6 +1,6 @@
 // The end; last, because nothing is left after it.
 import assert from 'node:assert/strict';
-import { axe, theme, until } from '../page.mjs';
+import { axe, theme, until, withoutFirstAnswers } from '../page.mjs';
 
 const ending = (page, world, end) =>
   page.route(`**/api/v1${world.root}`, async (route) => {
@@ -16,6 +16,7 @@ export const leave = [
       const found = [];
       try {
         // The answers are changed on their way: no session here ends so soon.
+        await withoutFirstAnswers(page);
         await ending(page, world, { expiresAt: inAWhile(3600), idleAt: inAWhile(900) });
         await page.goto('about:blank');
         await page.goto(world.base);
@@ -65,7 +66,7 @@ export const leave = [
         assert.ok(Math.abs(new Date((await world.get(world.root)).expiresAt) - Date.now() - 8 * 3600_000) < 60_000);
         assert.deepEqual(found, []);
       } finally {
-        await page.unroute(`**/api/v1${world.root}`);
+        await page.unrouteAll({ behavior: 'ignoreErrors' });
         await page.setViewportSize({ width: 1360, height: 860 });
         await theme(page, 'light');
       }
@@ -75,6 +76,7 @@ export const leave = [
     name: 'sessions of others are seen, with owner, age and size, and are theirs to end',
     async run(page, world) {
       try {
+        await withoutFirstAnswers(page);
         await page.route('**/api/v1/me', (route) => route.fulfill({ json: { user: 'somebody else', lasting: true } }));
         const GiB = 2 ** 30;
         const totals = { sessions: { used: 3, limit: 8 }, overlayBytes: { used: 20 * GiB, limit: 20 * GiB }, memoryBytes: { used: 6 * GiB } };
