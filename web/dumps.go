@@ -104,10 +104,13 @@ func (p *plannedDump) send(s *Server, c echo.Context, session Session, offer *of
 	}
 	offer.runs(run)
 	defer func() { ended(err) }()
-	w := &dumpWriter{c: c, name: p.fileName, run: run}
+	w := &dumpWriter{c: c, name: p.fileName, out: countingWriter{newFlusher(ctx, c.Response()), run}}
 	err = session.Dump(ctx, p.DumpOptions, w)
-	if cause := context.Cause(ctx); cause != nil {
+	switch cause := context.Cause(ctx); {
+	case cause != nil:
 		err = cause
+	case w.failed != nil:
+		err = errClientGone // of which pg_dump only says that it was stopped
 	}
 	switch {
 	case err == nil && !w.begun:
@@ -127,7 +130,7 @@ func (p *plannedDump) send(s *Server, c echo.Context, session Session, offer *of
 // for pg_dump's words.
 func dumpFailure(err error) error {
 	var p *Problem
-	for _, known := range []error{ErrNotReady, ErrNotSupported, errCancelled, errShutdown, errDeadline, context.Canceled} {
+	for _, known := range []error{ErrNotReady, ErrNotSupported, errCancelled, errShutdown, errDeadline, errClientGone, context.Canceled} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -140,10 +143,11 @@ func dumpFailure(err error) error {
 
 // A dumpWriter begins the answer with the first byte.
 type dumpWriter struct {
-	c     echo.Context
-	name  string
-	run   *running
-	begun bool
+	c      echo.Context
+	name   string
+	out    countingWriter
+	begun  bool
+	failed error // of the client; final
 }
 
 var _ io.Writer = (*dumpWriter)(nil)
@@ -154,10 +158,10 @@ func (w *dumpWriter) Write(p []byte) (int, error) {
 		h := w.c.Response().Header()
 		h.Set("Content-Type", "application/sql")
 		h.Set("Content-Disposition", attachment(w.name))
-		h.Set("X-Snapview-Query", w.run.key.id)
+		h.Set("X-Snapview-Query", w.out.run.key.id)
 		w.c.Response().WriteHeader(http.StatusOK)
 	}
-	n, err := w.c.Response().Write(p)
-	w.run.bytes.Add(int64(n))
+	n, err := w.out.Write(p)
+	w.failed = err
 	return n, err
 }

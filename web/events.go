@@ -40,7 +40,7 @@ func (s *Server) streamEvents(c echo.Context) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	out := newFlusher(w)
+	out := newFlusher(ctx, w)
 	// Come back soon after a break, and see that the stream is open.
 	if err := out.send("retry: 1000\n\n"); err != nil {
 		return nil
@@ -87,26 +87,30 @@ func lastEventID(c echo.Context) (int64, error) {
 
 // A flusher writes to a client and makes it leave at once. A client that takes
 // nothing for writePatience is given up, so that it cannot hold a statement
-// open for ever.
+// open for ever; once ctx is done he has no longer than lastPatience, so that who
+// cancels need not wait for him either.
 type flusher struct {
-	w  io.Writer
-	rc *http.ResponseController
+	ctx context.Context //nolint:containedctx // of the one answer that is written
+	w   io.Writer
+	rc  *http.ResponseController
 }
 
-const writePatience = 2 * time.Minute
+const (
+	writePatience = 2 * time.Minute
+	lastPatience  = 2 * time.Second
+)
 
-func newFlusher(w http.ResponseWriter) *flusher {
-	return &flusher{w: w, rc: http.NewResponseController(w)}
+func newFlusher(ctx context.Context, w http.ResponseWriter) *flusher {
+	return &flusher{ctx: ctx, w: w, rc: http.NewResponseController(w)}
 }
 
 func (f *flusher) send(text string) error { return f.write([]byte(text)) }
 
-func (f *flusher) write(p []byte) error { return f.writeWithin(p, writePatience) }
-
-func (f *flusher) writeWithin(p []byte, patience time.Duration) error {
+func (f *flusher) write(p []byte) error {
 	// Not every writer (a test's recorder) has deadlines; it then has no
 	// client that stalls either.
-	_ = f.rc.SetWriteDeadline(time.Now().Add(patience))
+	_ = f.rc.SetWriteDeadline(time.Now().Add(writePatience))
+	defer context.AfterFunc(f.ctx, func() { _ = f.rc.SetWriteDeadline(time.Now().Add(lastPatience)) })()
 	if _, err := f.w.Write(p); err != nil {
 		return err
 	}

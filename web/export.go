@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -337,7 +336,7 @@ func (s *Server) export(c echo.Context, session Session, plan exportPlan, offer 
 	h.Set("Trailer", "X-Snapview-Rows, X-Snapview-Error")
 	w.WriteHeader(http.StatusOK)
 
-	out, err := newPacker(&flushingWriter{ctx, newFlusher(w), run}, p.Compression)
+	out, err := newPacker(&countingWriter{newFlusher(ctx, w), run}, p.Compression)
 	if err != nil {
 		return err
 	}
@@ -355,7 +354,11 @@ func (s *Server) export(c echo.Context, session Session, plan exportPlan, offer 
 		return nil
 	default:
 		problem := problemOf(brokeOff, p.SQL)
-		offer.failed(problem)
+		if ctx.Err() != nil {
+			offer.failed(context.Cause(ctx)) // whatever PostgreSQL says of it
+		} else {
+			offer.failed(problem)
+		}
 		message := strings.Join(strings.Fields(problem.Error()), " ")
 		s.log.Warn("export failed", "session", session.Info().ID, "code", problem.Code)
 		if format.comment != "" {
@@ -417,25 +420,14 @@ func streamRows(ctx context.Context, g *gate, run *running, w rowWriter, limit i
 	return nil
 }
 
-// flushingWriter makes each write of a full buffer leave at once, and counts.
-// Once ctx is done it waits for a client that takes nothing no longer than
-// lastPatience, so that who cancels need not wait for him either.
-type flushingWriter struct {
-	ctx context.Context //nolint:containedctx // of the one statement whose rows are written
+// countingWriter makes each write leave at once, and counts it.
+type countingWriter struct {
 	f   *flusher
 	run *running
 }
 
-const lastPatience = 2 * time.Second
-
-func (w *flushingWriter) Write(p []byte) (int, error) {
-	patience := writePatience
-	if w.ctx.Err() != nil {
-		patience = lastPatience
-	} else {
-		defer context.AfterFunc(w.ctx, func() { _ = w.f.rc.SetWriteDeadline(time.Now().Add(lastPatience)) })()
-	}
-	if err := w.f.writeWithin(p, patience); err != nil {
+func (w *countingWriter) Write(p []byte) (int, error) {
+	if err := w.f.write(p); err != nil {
 		return 0, err
 	}
 	w.run.bytes.Add(int64(len(p)))

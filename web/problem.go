@@ -72,9 +72,9 @@ func problemOf(err error, sql string) *Problem {
 	case errors.Is(err, ErrNotSupported):
 		return problem(http.StatusNotImplemented, "not-supported", err.Error())
 	case errors.Is(err, ErrConflict):
-		return problem(http.StatusConflict, "conflict", err.Error())
+		return problem(http.StatusConflict, "conflict", said(err, ErrConflict))
 	case errors.Is(err, ErrInvalid):
-		return badRequest(err.Error())
+		return badRequest(said(err, ErrInvalid))
 	case errors.Is(err, errCancelled), errors.Is(err, errShutdown):
 		return problem(http.StatusConflict, "cancelled", err.Error())
 	case errors.Is(err, errDeadline), errors.Is(err, context.DeadlineExceeded):
@@ -87,6 +87,11 @@ func problemOf(err error, sql string) *Problem {
 		return problem(http.StatusBadGateway, "connection-lost", "the connection to PostgreSQL broke: "+err.Error())
 	}
 	return problem(http.StatusInternalServerError, "internal", err.Error())
+}
+
+// said is what err says beside its class, which the code tells already.
+func said(err, class error) string {
+	return strings.TrimPrefix(err.Error(), class.Error()+": ")
 }
 
 func isConnectionLost(err error) bool {

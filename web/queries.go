@@ -18,12 +18,16 @@ import (
 // Why a statement was stopped; causes of its context.
 var (
 	errCancelled = errors.New("the statement was cancelled")
-	errClosing   = fmtCancelled("the session is being torn down")
+	errClosing   = cancelledBecause("the session is being torn down")
 	errDeadline  = errors.New("the statement's time is up")
 )
 
-// fmtCancelled makes a cause of its own that still counts as cancelled.
-func fmtCancelled(why string) error { return errors.Join(errors.New(why), errCancelled) }
+// cancelledBecause is a cause of its own that still counts as cancelled.
+type cancelledBecause string
+
+func (why cancelledBecause) Error() string { return string(why) }
+
+func (cancelledBecause) Is(target error) bool { return target == errCancelled }
 
 // queries knows the statements that run, so that they can be listed and
 // cancelled by name.

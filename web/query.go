@@ -129,7 +129,7 @@ func (s *Server) runQuery(c echo.Context) error {
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.Header().Set("X-Snapview-Query", run.key.id)
 	w.WriteHeader(http.StatusOK)
-	frames := newFrameWriter(newFlusher(w), maxCell)
+	frames := newFrameWriter(newFlusher(ctx, w), maxCell)
 	defer frames.close()
 
 	end := queryEnd{ID: run.key.id}

@@ -148,6 +148,7 @@ func New(opts Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       readPatience,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    256 << 10,
 		ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelWarn),
@@ -155,6 +156,10 @@ func New(opts Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// readPatience is how long a request may take to come in with its body, so that a
+// client that sends none does not hold its connection for ever.
+const readPatience = time.Minute
 
 // Serve answers on Options.Listener until Shutdown, and then returns nil.
 func (s *Server) Serve() error {

@@ -50,12 +50,12 @@ func (t *tickets) add(o *offered) error {
 	return nil
 }
 
-// take hands a download out, once.
-func (t *tickets) take(key queryKey) *offered {
+// take hands a download out, once, and to nobody but who prepared it.
+func (t *tickets) take(key queryKey, user string) *offered {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	o := t.open[key]
-	if o == nil || o.state != downloadWaiting {
+	if o == nil || o.state != downloadWaiting || o.user != user {
 		return nil
 	}
 	if time.Now().After(o.expires) {
@@ -129,7 +129,7 @@ func (s *Server) downloadExport(c echo.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	o := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")})
+	o := s.tickets.take(queryKey{session.Info().ID, param(c, "eid")}, userOf(c))
 	if o == nil {
 		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
 	}

@@ -114,13 +114,26 @@ const loginPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>L
 	`<form method="post" action="/login"><p><label>Your token <input type="password" name="token" autocomplete="current-password" autofocus required></label> ` +
 	`<button>Log in</button></p></form></html>`
 
+// maxLogin is what a form with a token may have, in bytes.
+const maxLogin = 8 << 10
+
 // logIn exchanges a user's token for a cookie.
 func (s *Server) logIn(c echo.Context) error {
+	r := c.Request()
 	c.Response().Header().Set("Cache-Control", "no-store")
-	token := sha256.Sum256([]byte(c.FormValue("token")))
-	if _, ok := s.users[token]; !ok {
+	// Nobody is known yet: what is read is short, and a plain form, since the
+	// other kind of form would be kept on the disk.
+	r.Body = http.MaxBytesReader(c.Response(), r.Body, maxLogin)
+	if err := r.ParseForm(); err != nil {
+		return badRequest("the form cannot be read: " + err.Error())
+	}
+	token := sha256.Sum256([]byte(r.PostForm.Get("token")))
+	user, ok := s.users[token]
+	if !ok {
+		s.log.Warn("a login was refused", "remote", r.RemoteAddr)
 		return s.turnAway(c, "This token is not known here.")
 	}
+	s.log.Info("login", "user", user, "remote", r.RemoteAddr)
 	s.setCookie(c, newUserCookie(token))
 	return c.Redirect(http.StatusSeeOther, "/")
 }

@@ -90,6 +90,8 @@ type Session struct {
 	CloseDelay time.Duration
 	// MergeTime is how long merging two layers takes.
 	MergeTime time.Duration
+	// Dumps stands in for pg_dump; nil means the one on PATH.
+	Dumps func(ctx context.Context, opts web.DumpOptions, w io.Writer) error
 
 	id       string
 	sessions *Sessions
@@ -173,8 +175,11 @@ func (s *Session) DSN(database string) (string, error) {
 	return s.DSNs(database), nil
 }
 
-// Dump implements web.Session with the pg_dump on PATH.
+// Dump implements web.Session.
 func (s *Session) Dump(ctx context.Context, opts web.DumpOptions, w io.Writer) error {
+	if s.Dumps != nil {
+		return s.Dumps(ctx, opts, w)
+	}
 	dsn, err := s.DSN(opts.Database)
 	if err != nil {
 		return err
