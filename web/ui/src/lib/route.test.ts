@@ -23,6 +23,10 @@ const routes: Route[] = [
     orders: [{ column: 1, desc: true }],
     columns: [1, 2, 3, 7, 1600],
     row: 'k=1/2',
+    column: 3,
+    peek: 'by.16400.a&b',
+    filter: 1600,
+    ask: 'row-home',
   },
   { view: 'sql', session: 'a1', db: 'shop', q: "select '#?&'\nfrom t" },
   { view: 'sql', session: 'a1', db: 'shop', tab: 'k7', show: 'history', find: 'from orders' },
@@ -47,7 +51,7 @@ it.each(['/x', '/s', '/s/a/nothing', '/s/a/db', '/s/a/db/b/t/public', '/s/a/db/b
 });
 
 it('ignores what it cannot read', () => {
-  expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz')).toMatchObject({ tab: 'rows', filters: [], orders: [] });
+  expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz&col=0&filter=x&ask=all&peek=')).toEqual({ view: 'table', session: 'a', db: 'b', schema: 'public', table: 'x', tab: 'rows', filters: [], orders: [] });
   expect(parse('/s/a/db/b', '?kind=spell&system=2&oid=-1&ask=more')).toEqual({ view: 'database', session: 'a', db: 'b' });
   expect(parse('/s/a/db/b', '?oid=4294967296')).toEqual({ view: 'database', session: 'a', db: 'b' });
   expect(parse('/s/a/sql', '?show=all&tab=&find=', '#rows=-1&kind=line')).toEqual({ view: 'sql', session: 'a' });

@@ -20,6 +20,10 @@ export interface Order {
 export type TableTab = 'rows' | 'columns' | 'indexes' | 'constraints' | 'ddl';
 export const tableTabs: TableTab[] = ['rows', 'columns', 'indexes', 'constraints', 'ddl'];
 
+/** What the view of a table asks about, in a dialog. */
+export const tableAsks = ['columns', 'home', 'row-home'] as const;
+export type TableAsk = (typeof tableAsks)[number];
+
 /** What a database holds besides relations, by the names that the API has for it. */
 export const objectKinds = ['function', 'type', 'extension', 'role', 'tablespace'] as const;
 export type ObjectKind = (typeof objectKinds)[number];
@@ -70,7 +74,15 @@ export type Route =
       orders: Order[];
       /** Numbers of the columns that are shown; without them, all. */
       columns?: number[];
+      /** Key of the row that is shown in full, as the API has it. */
       row?: string;
+      /** Number of the column that is looked at in it. */
+      column?: number;
+      /** The foreign key whose other end is peeked at: `to.NAME`, or `by.OID.NAME` of the table that refers to this one. */
+      peek?: string;
+      /** Number of the column whose filter and most frequent values are shown. */
+      filter?: number;
+      ask?: TableAsk;
     }
   | {
       view: 'sql';
@@ -97,6 +109,11 @@ export type Route =
 /** What is open where, without the parts that belong to one view alone. */
 export function sessionOf(route: Route): string | undefined {
   return 'session' in route ? route.session : undefined;
+}
+
+/** A table's rows alone, with nothing open beside or over them. */
+export function closed(route: Extract<Route, { view: 'table' }>): Extract<Route, { view: 'table' }> {
+  return { ...route, row: undefined, column: undefined, peek: undefined, filter: undefined, ask: undefined };
 }
 
 export function parse(path: string, search = '', hash = ''): Route {
@@ -136,6 +153,10 @@ export function parse(path: string, search = '', hash = ''): Route {
         orders: query.getAll('o').map(parseOrder).filter((o) => o !== undefined),
         columns: parseNumbers(query.get('c')),
         row: query.get('row') ?? undefined,
+        column: parseNumber(query.get('col')),
+        peek: query.get('peek') || undefined,
+        filter: parseNumber(query.get('filter')),
+        ask: tableAsks.find((ask) => ask === query.get('ask')),
       });
     case 'sql':
       return parseSql(session, query, new URLSearchParams(hash.replace(/^#/, '')));
@@ -191,6 +212,10 @@ export function href(route: Route): string {
       route.orders.forEach((o) => put('o', formatOrder(o)));
       if (route.columns) put('c', formatNumbers(route.columns));
       put('row', route.row);
+      put('col', route.column?.toString());
+      put('peek', route.peek);
+      put('filter', route.filter?.toString());
+      put('ask', route.ask);
       break;
     case 'sql':
       path = `/s/${e(route.session)}/sql`;
@@ -297,6 +322,10 @@ function formatNumbers(list: number[]): string {
     out.push(list[i] === from ? String(from) : `${from}-${list[i]}`);
   }
   return out.join('.');
+}
+
+function parseNumber(text: string | null): number | undefined {
+  return text && /^[1-9]\d{0,4}$/.test(text) ? Number(text) : undefined;
 }
 
 function parseOID(text: string | null): number | undefined {

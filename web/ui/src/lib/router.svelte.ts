@@ -1,26 +1,86 @@
 // The route that is shown, kept in step with the address bar.
 import { href, parse, type Route } from './route';
 
+// Browsers stop taking addresses that change too often: Chromium after 200 in
+// 10 seconds, Safari after 100 in 30. A key that is held down makes as many.
+const pace = 330; // ms
+
 class Router {
   current: Route = $state.raw(read());
+  // An address that waits for its turn.
+  #late: string | undefined;
+  #rest: ReturnType<typeof setTimeout> | undefined;
+  // A step back is under way: a dialog tells twice that it was closed.
+  #leaving = false;
 
   constructor() {
-    addEventListener('popstate', () => (this.current = read()));
-    addEventListener('hashchange', () => (this.current = read()));
+    addEventListener('popstate', () => this.#follow());
+    addEventListener('hashchange', () => this.#follow());
     document.addEventListener('click', (event) => this.#click(event));
   }
 
   /** Shows a route; a replaced one leaves no entry to go back to. */
   go(route: Route, options: { replace?: boolean } = {}) {
     const url = href(route);
-    if (url !== location.pathname + location.search + location.hash)
-      history[options.replace ? 'replaceState' : 'pushState'](null, '', url);
-    this.current = read();
+    if (options.replace) this.#replace(url);
+    else this.#push(url, null);
+    this.current = parseURL(url);
+  }
+
+  /** Shows a route that opens something over the present one; `leave` goes back from it. */
+  over(route: Route) {
+    const url = href(route);
+    this.#push(url, { below: this.#url });
+    this.current = parseURL(url);
+  }
+
+  /**
+   * Shows a route in which what was opened is closed. If that is where it was
+   * opened, this is a step back: closing leaves nothing behind to go back through.
+   */
+  leave(route: Route) {
+    const url = href(route);
+    if (this.#leaving) return;
+    this.#leaving = (history.state as { below?: string } | null)?.below === url;
+    if (this.#leaving) history.back();
+    else this.go(route, { replace: true });
   }
 
   /** Writes an address that the view has reached by itself, without showing it anew. */
   note(route: Route) {
-    history.replaceState(null, '', href(route));
+    this.#replace(href(route));
+  }
+
+  get #url(): string {
+    return this.#late ?? location.pathname + location.search + location.hash;
+  }
+
+  #push(url: string, state: unknown) {
+    if (url === this.#url) return;
+    this.#write();
+    history.pushState(state, '', url);
+  }
+
+  #replace(url: string) {
+    if (url === this.#url) return;
+    this.#late = url;
+    if (this.#rest) return;
+    this.#write();
+    this.#rest = setTimeout(() => {
+      this.#rest = undefined;
+      this.#write();
+    }, pace);
+  }
+
+  #write() {
+    if (this.#late !== undefined) history.replaceState(history.state, '', this.#late);
+    this.#late = undefined;
+  }
+
+  #follow() {
+    this.#late = undefined;
+    this.#leaving = false;
+    this.current = read();
   }
 
   #click(event: MouseEvent) {
@@ -35,6 +95,11 @@ class Router {
 
 function read(): Route {
   return parse(location.pathname, location.search, location.hash);
+}
+
+function parseURL(url: string): Route {
+  const { pathname, search, hash } = new URL(url, location.origin);
+  return parse(pathname, search, hash);
 }
 
 export const router = new Router();
