@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -83,36 +82,4 @@ func lastEventID(c echo.Context) (int64, error) {
 		return 0, badRequest("the last event's id is not a number: " + strconv.Quote(v))
 	}
 	return n, nil
-}
-
-// A flusher writes to a client and makes it leave at once. A client that takes
-// nothing for writePatience is given up, so that it cannot hold a statement
-// open for ever; once ctx is done he has no longer than lastPatience, so that who
-// cancels need not wait for him either.
-type flusher struct {
-	ctx context.Context //nolint:containedctx // of the one answer that is written
-	w   io.Writer
-	rc  *http.ResponseController
-}
-
-const (
-	writePatience = 2 * time.Minute
-	lastPatience  = 2 * time.Second
-)
-
-func newFlusher(ctx context.Context, w http.ResponseWriter) *flusher {
-	return &flusher{ctx: ctx, w: w, rc: http.NewResponseController(w)}
-}
-
-func (f *flusher) send(text string) error { return f.write([]byte(text)) }
-
-func (f *flusher) write(p []byte) error {
-	// Not every writer (a test's recorder) has deadlines; it then has no
-	// client that stalls either.
-	_ = f.rc.SetWriteDeadline(time.Now().Add(writePatience))
-	defer context.AfterFunc(f.ctx, func() { _ = f.rc.SetWriteDeadline(time.Now().Add(lastPatience)) })()
-	if _, err := f.w.Write(p); err != nil {
-		return err
-	}
-	return f.rc.Flush()
 }
