@@ -17,9 +17,9 @@ type Statement struct {
 	Owner     string    `json:"owner,omitempty"` // of the session; empty: the operator
 	Reference string    `json:"reference"`       // the backup
 	Database  string    `json:"database"`
-	Kind      string    `json:"kind"` // query, rows, export, preview, dump; function (ViaPsql); or as Detail says
+	Kind      string    `json:"kind"` // query, rows, export, preview, dump; function (ViaPsql); disk, or an act (auditAct)
 	SQL       string    `json:"sql"`
-	Detail    string    `json:"detail,omitempty"` // of what has no SQL: keep, limit, close (see Server.auditAct)
+	Detail    string    `json:"detail,omitempty"` // of what has no SQL
 	Rows      int64     `json:"rows"`
 	Bytes     int64     `json:"bytes"` // of the answer
 	Millis    float64   `json:"ms"`

@@ -171,6 +171,11 @@ func (s *Server) openSession(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	kind := "to read"
+	if opts.Writable {
+		kind = "writable"
+	}
+	s.auditAct(c, session.Info(), "open", kind)
 	return c.JSON(http.StatusCreated, info(session))
 }
 

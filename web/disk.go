@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -43,23 +44,66 @@ func (s *Server) getDisk(c echo.Context) (err error) {
 	if ranges := c.Request().Header.Get("Range"); ranges != "" {
 		detail += ", " + firstRunes(ranges, 200)
 	}
-	defer func() { s.record(c, session.Info(), Statement{Time: began, Kind: "disk", Detail: detail}, err) }()
+	out := &diskWriter{ResponseWriter: c.Response(), f: newFlusher(c.Request().Context(), c.Response())}
+	defer func() {
+		failure := err
+		if out.failed {
+			failure = errClientGone
+		}
+		s.record(c, session.Info(), Statement{Time: began, Kind: "disk", Detail: detail}, failure)
+	}()
 	h := c.Response().Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "no-store")
 	if format != "qcow2" {
 		h.Set("Content-Disposition", attachment(name+".img"))
 		h.Set("ETag", `"`+name+`"`)
-		http.ServeContent(c.Response(), c.Request(), "", time.Time{}, io.NewSectionReader(disk, 0, disk.Size()))
-		return nil
+		read := &diskReader{r: io.NewSectionReader(disk, 0, disk.Size())}
+		http.ServeContent(out, c.Request(), "", time.Time{}, read)
+		if read.failed != nil {
+			s.log.Warn("exporting a disk failed", "checkpoint", name, "error", read.failed)
+		}
+		return read.failed
 	}
 	h.Set("Content-Disposition", attachment(name+".qcow2"))
 	c.Response().WriteHeader(http.StatusOK)
-	if err = disk.WriteQcow2(c.Response()); err != nil {
+	if err = disk.WriteQcow2(out); err != nil {
 		s.log.Warn("exporting a disk failed", "checkpoint", name, "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// A diskWriter gives a client that takes nothing up, and knows that he is gone.
+type diskWriter struct {
+	http.ResponseWriter
+	f      *flusher
+	failed bool
+}
+
+func (w *diskWriter) Write(p []byte) (int, error) {
+	if err := w.f.write(p); err != nil {
+		w.failed = true
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// A diskReader keeps the error of a read, which net/http does not tell: it only
+// ends the answer, too short for the length that it promised.
+type diskReader struct {
+	r      io.ReadSeeker
+	failed error
+}
+
+func (d *diskReader) Seek(offset int64, whence int) (int64, error) { return d.r.Seek(offset, whence) }
+
+func (d *diskReader) Read(p []byte) (int, error) {
+	n, err := d.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		d.failed = err
+	}
+	return n, err
 }
 
 func (s *Server) getDiskExtents(c echo.Context) error {

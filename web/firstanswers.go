@@ -109,13 +109,19 @@ func firstRequests(base string, view []string, query url.Values) []string {
 	return paths
 }
 
+type firstAskKey struct{}
+
+// isFirstAsk says whether it is the server that asks, and no client: that is no
+// request, and one that took too long for the page is not one that failed.
+func isFirstAsk(ctx context.Context) bool { return ctx.Value(firstAskKey{}) != nil }
+
 // firstAnswer asks our own handler for path as the sender of r would.
 func (s *Server) firstAnswer(ctx context.Context, r *http.Request, path string) (json.RawMessage, bool) {
 	u, err := url.Parse(path)
 	if err != nil {
 		return nil, false
 	}
-	ask := r.Clone(ctx)
+	ask := r.Clone(context.WithValue(ctx, firstAskKey{}, true))
 	ask.URL, ask.RequestURI = u, path
 	for _, name := range []string{"Accept-Encoding", "Range", "If-None-Match", "If-Modified-Since"} {
 		ask.Header.Del(name)

@@ -82,6 +82,13 @@ func TestFirstAnswers_AreForWhoMayAsk(t *testing.T) {
 	if strings.Contains(string(a.body), "/api/v1/") {
 		t.Errorf("a browser that is not let in got %s", a.body)
 	}
+	// What the server asks itself is no request.
+	count := func() string { return regexp.MustCompile(`(?m)^snapview_http_requests_total.*$`).FindString(e.metrics()) }
+	if before, want := count(), `snapview_http_requests_total{code="200",method="GET"} `; before != want+"1" {
+		t.Errorf("after the login: %s", before)
+	} else if e.firstAnswers("/s/demo"); count() != want+"2" {
+		t.Errorf("after a page with its answers: %s", count())
+	}
 	// A navigation from elsewhere shows the page, but brings nothing along that
 	// the API would have refused.
 	a = e.raw(e.client, "GET", "/s/demo", map[string]string{"Accept": "text/html", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, nil)

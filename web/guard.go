@@ -59,13 +59,20 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if !control && api && r.URL.Path != "/api/v1/healthz" {
 			user, in := s.identify(r)
 			if !in {
-				return problem(http.StatusUnauthorized, "unauthorized", "there is no valid cookie with this request").
-					withHint("open the URL with the token that snapview printed")
+				return s.unauthorized()
 			}
 			withUser(c, user)
 		}
 		return next(c)
 	}
+}
+
+func (s *Server) unauthorized() *Problem {
+	hint := "open the URL with the token that snapview printed"
+	if len(s.users) > 0 {
+		hint = "log in on the page, or send your token as Authorization: Bearer TOKEN"
+	}
+	return problem(http.StatusUnauthorized, "unauthorized", "there is no valid cookie with this request").withHint(hint)
 }
 
 func safeMethod(m string) bool { return m == http.MethodGet || m == http.MethodHead }

@@ -33,6 +33,7 @@ func (s *Server) mergeLayer(c echo.Context) error {
 		if err := session.MergeLayer(ctx, layer, nil); err != nil {
 			return err
 		}
+		s.auditAct(c, session.Info(), "merge", "the layer below into "+layer)
 		return c.NoContent(http.StatusNoContent)
 	}
 	frames := mergeFrames{w: c.Response()}
@@ -43,6 +44,8 @@ func (s *Server) mergeLayer(c echo.Context) error {
 	var end mergeEnd
 	if err != nil {
 		end.Error = problemOf(err, "")
+	} else {
+		s.auditAct(c, session.Info(), "merge", "the layer below into "+layer)
 	}
 	frames.send(map[string]any{"end": end})
 	return nil
@@ -87,8 +90,14 @@ func (s *Server) discardLayer(c echo.Context) error {
 	if branch != "" && branch != "true" && branch != "false" {
 		return badRequest("branch must be true or false")
 	}
-	if err := session.DiscardLayer(c.Request().Context(), param(c, "layer"), branch == "true"); err != nil {
+	layer := param(c, "layer")
+	if err := session.DiscardLayer(c.Request().Context(), layer, branch == "true"); err != nil {
 		return err
 	}
+	what := "layer " + layer
+	if branch == "true" {
+		what += " and those over it"
+	}
+	s.auditAct(c, session.Info(), "discard", what)
 	return c.NoContent(http.StatusNoContent)
 }

@@ -1,8 +1,11 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,9 +69,33 @@ func TestKeep_ChangesTheEndAndIsAudited(t *testing.T) {
 	if len(lines) != 1 || lines[0].Kind != "keep" || lines[0].Session != "demo" || lines[0].Remote == "" || lines[0].Detail != want {
 		t.Errorf("the audit log has %+v, not %s", lines, want)
 	}
+	// So is what else is done to a session.
+	e.session.HasLayers = true
+	var made web.Checkpoint
+	e.call("POST", "/sessions/demo/checkpoints", map[string]any{"name": "mine"}, 201, &made)
+	var fork web.Info
+	e.call("POST", "/sessions/demo/forks", map[string]any{"checkpoint": made.ID, "writable": true}, 201, &fork)
 	e.call("DELETE", "/sessions/demo", nil, 202, nil)
+	var acts []string
+	for _, st := range log.all()[1:] {
+		acts = append(acts, st.Session+" "+st.Kind+" "+st.Detail)
+	}
+	if want := []string{"demo checkpoint " + made.ID + " mine", fork.ID + " fork writable, of session demo at " + made.ID, "demo close "}; !slices.Equal(acts, want) {
+		t.Errorf("the audit log has %q, not %q", acts, want)
+	}
 	e.closed("demo")
 	e.refused("PUT", "/sessions/demo/time-to-live", map[string]any{"ttlSeconds": 60}, 409, "not-ready")
+}
+
+// TestPools_AreBounded: a pool has a goroutine, and any name asks for one.
+func TestPools_AreBounded(t *testing.T) {
+	e := newEnv(t)
+	before := runtime.NumGoroutine()
+	for i := range 200 {
+		e.refused("GET", fmt.Sprintf("/sessions/demo/databases/invented%d/schemas", i), nil, 404, "database-not-found")
+	}
+	eventually(t, "pools of databases that are not there are gone", func() bool { return runtime.NumGoroutine() < before+100 })
+	e.call("GET", shop+"/schemas", nil, 200, nil)
 }
 
 func TestTotals_AreListedAndMeasured(t *testing.T) {

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -112,6 +114,7 @@ func (s *Server) createCheckpoint(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	s.auditAct(c, session.Info(), "checkpoint", strings.TrimSpace(checkpoint.ID+" "+checkpoint.Name))
 	return c.JSON(http.StatusCreated, checkpoint)
 }
 
@@ -129,5 +132,10 @@ func (s *Server) createFork(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	what := "to read"
+	if body.Writable {
+		what = "writable"
+	}
+	s.auditAct(c, fork.Info(), "fork", what+", of session "+session.Info().ID+" at "+cmp.Or(body.Checkpoint, "a new checkpoint"))
 	return c.JSON(http.StatusCreated, info(fork))
 }

@@ -28,8 +28,12 @@ type poolKey struct{ session, database string }
 
 type pool struct {
 	*pgxpool.Pool
-	dsn string
+	dsn  string
+	used time.Time // last
 }
+
+// maxPools is more than the databases that people look at within a minute.
+const maxPools = 64
 
 func newPools() *pools { return &pools{open: make(map[poolKey]*pool)} }
 
@@ -49,11 +53,13 @@ func (p *pools) get(session Session, database string) (*pgxpool.Pool, error) {
 	}
 	if have := p.open[key]; have != nil {
 		if have.dsn == dsn {
+			have.used = time.Now()
 			return have.Pool, nil
 		}
 		delete(p.open, key)
 		go have.Close()
 	}
+	p.makeRoom()
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		// The error would show the password.
@@ -67,8 +73,28 @@ func (p *pools) get(session Session, database string) (*pgxpool.Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.open[key] = &pool{Pool: made, dsn: dsn}
+	p.open[key] = &pool{Pool: made, dsn: dsn, used: time.Now()}
 	return made, nil
+}
+
+// makeRoom drops the pool that was used longest ago, of those that nobody uses
+// now, when there are many: any name of a database gets one, whether there is such
+// a database or not. p.mu is held.
+func (p *pools) makeRoom() {
+	if len(p.open) < maxPools {
+		return
+	}
+	var oldest poolKey
+	var found *pool
+	for key, have := range p.open {
+		if (found == nil || have.used.Before(found.used)) && have.Stat().AcquiredConns() == 0 {
+			oldest, found = key, have
+		}
+	}
+	if found != nil {
+		delete(p.open, oldest)
+		go found.Close()
+	}
 }
 
 func (p *pools) closeSession(id string) {

@@ -351,6 +351,7 @@ func (s *Server) routes(g *echo.Group) {
 	db.GET("/relations/:oid/facets", s.listFacets)
 	db.GET("/objects", s.listObjects)
 	db.GET("/objects/:kind/:oid", s.getObject)
+	db.GET("/byte-columns", s.listByteColumns)
 	db.GET("/large-objects", s.listLargeObjects)
 	db.GET("/large-objects/:oid", s.getLargeObject)
 	db.POST("/query", s.runQuery)
@@ -379,7 +380,9 @@ func (s *Server) logRequests(next echo.HandlerFunc) echo.HandlerFunc {
 			slog.String("method", c.Request().Method), slog.String("path", c.Request().URL.Path),
 			slog.Int("status", c.Response().Status), slog.Int64("bytes", c.Response().Size),
 			slog.Duration("took", time.Since(start)), slog.String("user", userOf(c)))
-		s.metrics.request(c.Request().Method, c.Response().Status)
+		if !isFirstAsk(c.Request().Context()) {
+			s.metrics.request(c.Request().Method, c.Response().Status)
+		}
 		return nil
 	}
 }

@@ -138,10 +138,12 @@ func (s *Server) serveAsset(c echo.Context) error {
 	if strings.HasPrefix(name, "assets/") || (path.Ext(name) != "" && !acceptsHTML(r)) {
 		return problem(http.StatusNotFound, "not-found", "no such file")
 	}
-	if !s.loggedIn(r) {
+	user, in := s.identify(r)
+	if !in {
 		c.Response().Header().Set("Cache-Control", "no-store")
 		return s.turnAway(c, "This browser has not been let in yet.")
 	}
+	withUser(c, user)
 	return s.serveIndex(c)
 }
 

@@ -80,7 +80,11 @@ func (s *Server) proxied(r *http.Request) (name string, in bool) {
 	}
 	for _, p := range s.opts.Users.TrustedProxies {
 		if p.Contains(addr.Unmap()) {
-			name = strings.TrimSpace(r.Header.Get(s.opts.Users.Header))
+			names := r.Header.Values(s.opts.Users.Header)
+			if len(names) != 1 {
+				return "", false // one is the client's own, and who knows which
+			}
+			name = strings.TrimSpace(names[0])
 			return name, name != ""
 		}
 	}

@@ -69,6 +69,19 @@ func TestUsers_LogInWithTheirTokens(t *testing.T) {
 	if a.status != 403 {
 		t.Errorf("a form of another site: status %d", a.status)
 	}
+	// Before anybody is known nothing is kept, in memory or on the disk: no long
+	// form, and none with files.
+	long := "token=ada's+token&x=" + strings.Repeat("x", 1<<20)
+	if a := e.raw(stranger(t), "POST", "/login", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, strings.NewReader(long)); a.status != 400 {
+		t.Errorf("a long form: status %d", a.status)
+	}
+	parts := "--X\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nada's token\r\n--X--\r\n"
+	if a := e.raw(stranger(t), "POST", "/login", map[string]string{"Content-Type": "multipart/form-data; boundary=X"}, strings.NewReader(parts)); a.status != 401 {
+		t.Errorf("a form with parts: status %d", a.status)
+	}
+	if a := e.raw(stranger(t), "POST", "/login?token=ada's+token", nil, nil); a.status != 401 {
+		t.Errorf("a token in the address: status %d", a.status)
+	}
 }
 
 // A server that is started anew knows those whose tokens it still has, and no
@@ -190,6 +203,7 @@ func TestUsers_CancelTheirOwnStatementsOnly(t *testing.T) {
 	}
 	path = "/api/v1/sessions/demo/exports/" + ready.ID
 	wantProblem(t, e.raw(client, "DELETE", path, bearer("ada's token"), nil), 403, "not-owner")
+	wantProblem(t, e.raw(client, "GET", path, bearer("ada's token"), nil), 404, "export-not-found")
 	if a := e.raw(client, "DELETE", path, bearer("bob's token"), nil); a.status != 204 {
 		t.Errorf("withdrawing one's own: %d %s", a.status, a.body)
 	}
@@ -208,6 +222,19 @@ func TestUsers_ByAProxy(t *testing.T) {
 	}
 	if a := e.raw(stranger(t), "GET", "/api/v1/sessions", map[string]string{"X-Forwarded-User": " "}, nil); a.status != 401 {
 		t.Errorf("no name: %d", a.status)
+	}
+	twice, err := http.NewRequest("GET", e.base+"/api/v1/me", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice.Header["X-Forwarded-User"] = []string{"mallory", "carol"}
+	res, err := stranger(t).Do(twice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 401 {
+		t.Errorf("a client's header before the proxy's: %d", res.StatusCode)
 	}
 	elsewhere := newTeamEnv(t, func(o *web.Options) { o.Users.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 	if a := elsewhere.raw(stranger(t), "GET", "/api/v1/sessions", header, nil); a.status != 401 {
