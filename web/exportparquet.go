@@ -31,8 +31,8 @@ type parquetWriter struct {
 	bytes   int // in the open row group, about
 }
 
-// A row group holds at most so many rows and bytes; handOver is how many rows
-// are handed over at once.
+// A row group holds at most so many rows, and bytes or a row more; handOver is
+// how many rows are handed over at once, fewer when they are large.
 const (
 	groupRows  = 128 << 10
 	groupBytes = 64 << 20
@@ -102,10 +102,11 @@ func (p *parquetWriter) row(values [][]byte) error {
 		row[i] = value.Level(0, 1, i)
 		p.bytes += len(v)
 	}
-	if p.rows = append(p.rows, row); len(p.rows) < handOver {
-		return nil
+	p.rows = append(p.rows, row)
+	if full := p.bytes >= groupBytes; full || len(p.rows) == handOver {
+		return p.flush(full)
 	}
-	return p.flush(p.bytes >= groupBytes)
+	return nil
 }
 
 func (p *parquetWriter) flush(group bool) error {

@@ -103,6 +103,14 @@ func TestExport_ParquetInRowGroups(t *testing.T) {
 	if f.NumRows() != 300000 || len(f.RowGroups()) < 3 {
 		t.Errorf("%d rows in %d groups", f.NumRows(), len(f.RowGroups()))
 	}
+	// Large values do not wait until there are many: 80 MiB are more than a group.
+	a = e.call("POST", shop+"/export", map[string]any{"format": "parquet", "sql": "select repeat('x', 10 << 20) from generate_series(1, 8)"}, 200, nil)
+	if f, err = parquet.OpenFile(bytes.NewReader(a.body), int64(len(a.body))); err != nil {
+		t.Fatal(err)
+	}
+	if f.NumRows() != 8 || len(f.RowGroups()) != 2 {
+		t.Errorf("%d rows in %d groups", f.NumRows(), len(f.RowGroups()))
+	}
 }
 
 // TestExport_ParquetThatBreaksOffIsNoFile: readers must not take it for whole.
