@@ -5,8 +5,9 @@
 // It knows nothing of the data: databases and tables are asked for first. The
 // steps run in order, each once more if it fails, and none sleeps. Environment:
 // SNAPVIEW_DB names the database to use, SNAPVIEW_KEEP=1 leaves the session up,
-// SNAPVIEW_ONLY runs only the steps whose name matches it, SNAPVIEW_SHOTS names
-// a folder for a picture of what failed.
+// SNAPVIEW_ONLY runs only the steps whose name matches it, SNAPVIEW_ON=session or
+// devserver those that tell something there (steps.mjs), SNAPVIEW_SHOTS names a
+// folder for a picture of what failed.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch } from './browser.mjs';
@@ -37,6 +38,7 @@ try {
   for (const step of steps) {
     if (step.name.startsWith('teardown') && process.env.SNAPVIEW_KEEP) continue;
     if (!new RegExp(process.env.SNAPVIEW_ONLY ?? '').test(step.name)) continue;
+    if (process.env.SNAPVIEW_ON && ![undefined, 'both', process.env.SNAPVIEW_ON].includes(step.on)) continue;
     const start = Date.now();
     let problem;
     for (let attempt = 1; attempt <= (step.once ? 1 : 2); attempt++) {

@@ -343,6 +343,7 @@ export const desk = [
   },
   {
     name: 'axe finds nothing in what the editor keeps and draws; it fits 360 pixels',
+    on: 'devserver',
     async run(page, world) {
       const was = page.viewportSize();
       const found = [];

@@ -122,6 +122,7 @@ export const leave = [
   },
   {
     name: 'teardown asks first, then ends the session',
+    on: 'both',
     once: true,
     async run(page, world) {
       await page.goto(world.base);
