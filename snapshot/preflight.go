@@ -139,7 +139,11 @@ func (r *reader) checkWAL() {
 	}
 	var parts []string
 	if len(missing) > 0 {
-		parts = append(parts, fmt.Sprintf("%d WAL segments are missing from pg_wal: %s", len(missing), some(missing)))
+		what := fmt.Sprintf("%d WAL segments are missing", len(missing))
+		if len(missing) == 1 {
+			what = "one WAL segment is missing"
+		}
+		parts = append(parts, what+" from pg_wal: "+some(missing))
 	}
 	if len(short) > 0 {
 		parts = append(parts, "WAL segments cut short: "+some(short))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,10 @@ func (v *sessionView) Info() web.Info {
 	if err != nil {
 		return info
 	}
-	if info.DefaultDatabase == "" && len(server.Databases()) > 0 {
-		info.DefaultDatabase = server.Databases()[0]
+	// The page asks for everything in the default one: a name that the cluster
+	// does not have would leave it with nothing. Snapshot warns of it.
+	if known := server.Databases(); len(known) > 0 && !slices.Contains(known, info.DefaultDatabase) {
+		info.DefaultDatabase = known[0]
 	}
 	if host, port, err := net.SplitHostPort(i.PSQLAddr); err == nil {
 		n, _ := strconv.Atoi(port) //nolint:errcheck // it is one that was listened on

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,6 +21,12 @@ func (v *sessionView) Snapshot(context.Context) (web.Snapshot, error) {
 	if server, err := v.Server(); err == nil {
 		for _, change := range server.Changes() {
 			out.Changes = append(out.Changes, web.Change{What: change, Why: "so that it starts here, in the overlay only"})
+		}
+		if known := server.Databases(); v.database != "" && len(known) > 0 && !slices.Contains(known, v.database) {
+			out.Warnings = append(out.Warnings, web.Warning{
+				Code: "database", Severity: web.SeverityWarning,
+				Title: fmt.Sprintf("There is no database %q; %s is shown first", v.database, known[0]),
+			})
 		}
 		for _, w := range server.Warnings() {
 			out.Warnings = append(out.Warnings, web.Warning{Code: "server", Severity: web.SeverityWarning, Title: w})
@@ -62,6 +69,13 @@ var explanations = map[string]string{
 	"server":            "The files of a cluster are read only by the major version, and the page size, that wrote them.",
 }
 
+// refusals say what a finding means that stands against opening, where that is
+// something else than a doubt of that name.
+var refusals = map[string]string{
+	"manifest": "The files are not those that were backed up. PostgreSQL would not notice before it reads one of them, and might show less than there was; so it is not opened.",
+	"wal":      "Without this log the files cannot be brought to one moment, and would show a mixture of several; so it is not opened.",
+}
+
 // addChecks adds findings: what stands against opening is a warning, others are
 // facts.
 func addChecks(out *web.Snapshot, checks []snapshot.Check) {
@@ -73,7 +87,11 @@ func addChecks(out *web.Snapshot, checks []snapshot.Check) {
 			if c.Outcome == snapshot.Refuse || c.Name == "server" {
 				severity = web.SeverityDanger
 			}
-			out.Warnings = append(out.Warnings, web.Warning{Code: c.Name, Severity: severity, Title: c.Detail, Detail: explanations[c.Name], Hint: c.Remedy})
+			detail := explanations[c.Name]
+			if text := refusals[c.Name]; text != "" && c.Outcome == snapshot.Refuse {
+				detail = text
+			}
+			out.Warnings = append(out.Warnings, web.Warning{Code: c.Name, Severity: severity, Title: c.Detail, Detail: detail, Hint: c.Remedy})
 		default:
 			out.Facts = append(out.Facts, web.Fact{Name: c.Name, Value: c.Detail})
 		}
