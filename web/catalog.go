@@ -1,11 +1,13 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -187,7 +189,45 @@ func (s *Server) listRelations(c echo.Context) error {
 		}
 		page.Next = encodeCursor(next)
 	}
+	if err := measure(ctx, pool, page.Items); err != nil {
+		s.log.Debug("the sizes of new relations are not known", "error", err) // the list is of use without
+	}
+	if bySize && after == nil && page.Next == "" { // all of them: those that were measured find their place
+		slices.SortStableFunc(page.Items, func(a, b relationSummary) int { return cmp.Compare(b.Bytes, a.Bytes) })
+	}
 	return c.JSON(http.StatusOK, page)
+}
+
+// relationPages is what relations are put in order by: known to the catalogue.
+const relationPages = "(c.relpages + coalesce(t.relpages, 0))"
+
+// measured is up to how many relations that the catalogue knows no size of are
+// looked for on disk.
+const measured = 200
+
+// measure asks the files of relations that nobody has vacuumed or analyzed,
+// of which the catalogue does not know that they hold anything.
+func measure(ctx context.Context, db querier, list []relationSummary) error {
+	place := make(map[uint32]int)
+	var oids []uint32
+	for i, r := range list {
+		if r.Pages == 0 && r.Kind != "view" && r.Kind != "partitioned-table" && r.Kind != "foreign-table" && len(oids) < measured {
+			place[r.OID] = i
+			oids = append(oids, r.OID)
+		}
+	}
+	if len(oids) == 0 {
+		return nil
+	}
+	type size struct {
+		OID   uint32
+		Bytes int64
+	}
+	sizes, err := collect[size](ctx, db, "select o, coalesce(pg_catalog.pg_table_size(o), 0) from pg_catalog.unnest($1::pg_catalog.oid[]) o", oids)
+	for _, s := range sizes {
+		list[place[s.OID]].Bytes = s.Bytes
+	}
+	return err
 }
 
 // relationsSQL fills in the two places of relations.sql that differ.
@@ -195,11 +235,11 @@ func relationsSQL(filter []any, bySize bool, after *relationCursor, limit int) (
 	args := append([]any{}, filter...)
 	where, order, final := "", " order by n.nspname, c.relname", " order by p.nspname, p.relname"
 	if bySize {
-		order, final = " order by c.relpages desc, c.oid", " order by p.relpages desc, p.oid"
+		order, final = " order by "+relationPages+" desc, c.oid", " order by p.pages desc, p.oid"
 	}
 	if after != nil {
 		if bySize {
-			where = " and (c.relpages < $5::int8 or (c.relpages = $5::int8 and c.oid > $6::oid))"
+			where = " and (" + relationPages + " < $5::int8 or (" + relationPages + " = $5::int8 and c.oid > $6::oid))"
 			args = append(args, after.Pages, after.OID)
 		} else {
 			where = " and (n.nspname, c.relname) > ($5::text::name, $6::text::name)"

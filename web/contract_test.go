@@ -196,7 +196,7 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 		"/sessions/demo/overlay?since=2026-01-01T00:00:00Z", "/sessions/demo/growth", "/sessions/demo/checkpoints",
 		"/sessions/demo/databases", "/sessions/demo/databases?sizes=true", "/sessions/demo/queries",
 		shop + "/schemas", shop + "/relations", shop + "/relations?system=true&limit=10&sort=size", shop + "/completion", shop + "/search?q=order", oid, oid + "/count",
-		oid + "/facets?column=1", shop + "/objects?kind=function", shop + "/large-objects", oid + "/rows?limit=3", oid + "/cell?key=" + url.QueryEscape(`["7"]`) + "&column=2",
+		oid + "/facets?column=1", shop + "/objects?kind=function", shop + "/large-objects", shop + "/byte-columns", oid + "/rows?limit=3", oid + "/cell?key=" + url.QueryEscape(`["7"]`) + "&column=2",
 	} {
 		e.call("GET", path, nil, 200, nil)
 	}

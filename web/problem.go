@@ -25,6 +25,8 @@ type Problem struct {
 	SQLState string `json:"sqlstate,omitempty"`
 	Position int    `json:"position,omitempty"` // in characters, from 1
 
+	Damage *Damage `json:"damage,omitempty"` // of the backup, that rows could not be read for
+
 	severity, context, sqlDetail string // of PostgreSQL's error, for QueryError
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -153,7 +154,12 @@ func (s *Server) timeoutParam(c echo.Context) (time.Duration, error) {
 
 // through runs a statement of ours that reads a relation through the gate,
 // like a user's: a view may call any function of the backup.
-func (s *Server) through(c echo.Context, session Session, sql string, row func(g *gate, values [][]byte) (more bool, err error), formats ...int16) (err error) {
+func (s *Server) through(c echo.Context, session Session, sql string, row func(g *gate, values [][]byte) (more bool, err error), formats ...int16) error {
+	return s.throughWith(c, session, scanParams, sql, row, formats...)
+}
+
+// throughWith does it with these settings of the connection.
+func (s *Server) throughWith(c echo.Context, session Session, params map[string]string, sql string, row func(g *gate, values [][]byte) (more bool, err error), formats ...int16) (err error) {
 	timeout, err := s.timeoutParam(c)
 	if err != nil {
 		return err
@@ -163,7 +169,7 @@ func (s *Server) through(c echo.Context, session Session, sql string, row func(g
 		return err
 	}
 	defer func() { ended(err) }()
-	return s.gateRows(ctx, session, param(c, "db"), sql, run, row, formats...)
+	return s.gateRows(ctx, session, param(c, "db"), params, sql, run, row, formats...)
 }
 
 // errLastRow is of a row that was used, and after which no other is wanted.
@@ -177,8 +183,8 @@ func lastRow(err error) (more bool, _ error) {
 	return false, err
 }
 
-func (s *Server) gateRows(ctx context.Context, session Session, database, sql string, run *running, row func(g *gate, values [][]byte) (bool, error), formats ...int16) error {
-	g, err := s.openGate(ctx, session, database, sql, scanParams, nil)
+func (s *Server) gateRows(ctx context.Context, session Session, database string, params map[string]string, sql string, run *running, row func(g *gate, values [][]byte) (bool, error), formats ...int16) error {
+	g, err := s.openGate(ctx, session, database, sql, params, nil)
 	if err != nil {
 		return err
 	}
@@ -214,20 +220,23 @@ func (s *Server) listRows(c echo.Context) error {
 	if q.order, err = q.rel.parseOrder(c.QueryParams()["order"]); err != nil {
 		return err
 	}
+	if err := s.aroundParam(c, q); err != nil {
+		return err
+	}
 	if v := c.QueryParam("cursor"); v != "" {
 		q.after = new(rowCursor)
 		if err := decodeCursor(v, q.after); err != nil {
 			return err
 		}
 	}
-	sql, layout, err := q.sql()
+	_, layout, err := q.sql()
 	if err != nil {
 		return err
 	}
 	page, before := newRowPage(q, layout), session.Info().Stats.BackupBytesRead
 	if len(q.rel.Columns) > 0 {
-		if err := s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) { return page.add(values), nil }); err != nil {
-			return err
+		if err := s.fill(c, session, page); err != nil {
+			return s.damage(c, q.rel, err)
 		}
 	}
 	page.read = readSince(session, before)
@@ -236,6 +245,68 @@ func (s *Server) listRows(c echo.Context) error {
 		return err
 	}
 	return c.JSONBlob(http.StatusOK, body)
+}
+
+// fill reads the rows of a page.
+func (s *Server) fill(c echo.Context, session Session, page *rowPage) error {
+	q := page.q
+	add := func(_ *gate, values [][]byte) (bool, error) { return page.add(values), nil }
+	if !q.around {
+		sql, _, err := q.sql()
+		if err != nil {
+			return err
+		}
+		return s.through(c, session, sql, add)
+	}
+	after := beginning
+	if q.after != nil {
+		if len(q.after.Values) != 1 || q.after.Values[0] == nil {
+			return badRequest("the cursor does not fit the order")
+		}
+		after = *q.after.Values[0]
+	}
+	damaged, next, err := q.aroundDamage(after, mostDamaged, func(after string, before int64) (string, bool, error) {
+		sql, _, err := q.sql(between(after, before)...)
+		if err != nil {
+			return after, false, err
+		}
+		known := len(page.keys)
+		err = s.throughWith(c, session, aroundParams, sql, add)
+		if len(page.keys) > known {
+			after = string(page.terms[0])
+		}
+		return after, page.more, err
+	})
+	page.damaged = damaged
+	if next != "" {
+		page.more, page.terms[0] = true, []byte(next)
+	}
+	return err
+}
+
+// damage has an error of reading rows tell what is damaged, if that is why.
+func (s *Server) damage(c echo.Context, rel *relation, err error) error {
+	if _, pool, poolErr := s.database(c); poolErr == nil {
+		ctx, cancel := catalogContext(c)
+		defer cancel()
+		return withDamage(ctx, pool, rel, err)
+	}
+	return err
+}
+
+// aroundParam has a request read around damaged blocks, if it asks for that.
+func (s *Server) aroundParam(c echo.Context, q *rowQuery) error {
+	want, err := boolParam(c, "skipDamaged")
+	if err != nil || !want {
+		return err
+	}
+	_, pool, err := s.database(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := catalogContext(c)
+	defer cancel()
+	return q.readAround(ctx, pool)
 }
 
 // A rowPage gathers the answer of listRows.
@@ -247,6 +318,8 @@ type rowPage struct {
 	terms  [][]byte // of the last row
 	more   bool
 	read   int64 // from the backup, meanwhile
+
+	damaged []int64 // blocks that were left out
 }
 
 func newRowPage(q *rowQuery, layout rowLayout) *rowPage {
@@ -322,7 +395,8 @@ func (p *rowPage) finish(started time.Time) ([]byte, error) {
 		Millis        float64         `json:"ms"`
 		Read          int64           `json:"backupBytesRead,omitempty"`
 		SQL           string          `json:"sql"`
-	}{Read: p.read, Columns: p.q.rel.Columns, Rows: append(append([]byte{'['}, p.rows...), ']'), Keys: p.keys, Paging: p.q.rel.Paging, EstimatedRows: p.q.rel.EstimatedRows}
+		Damaged       []int64         `json:"damagedBlocks,omitempty"`
+	}{Read: p.read, Damaged: p.damaged, Columns: p.q.rel.Columns, Rows: append(append([]byte{'['}, p.rows...), ']'), Keys: p.keys, Paging: p.q.rel.Paging, EstimatedRows: p.q.rel.EstimatedRows}
 	var err error
 	if out.SQL, err = p.q.plainSQL(); err != nil {
 		return nil, err
@@ -371,17 +445,34 @@ func (s *Server) countRows(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	var n int64
-	before := session.Info().Stats.BackupBytesRead
-	err = s.through(c, session, "SELECT count(*) FROM "+q.rel.from()+whereClause(where), func(_ *gate, values [][]byte) (bool, error) {
-		var err error
-		n, err = strconv.ParseInt(string(values[0]), 10, 64)
-		return true, err
-	})
-	if err != nil {
+	if err := s.aroundParam(c, q); err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string]any{"rows": n, "ms": millis(time.Since(started)), "backupBytesRead": readSince(session, before)})
+	var n int64
+	before := session.Info().Stats.BackupBytesRead
+	count := func(params map[string]string, where []string) error {
+		return s.throughWith(c, session, params, "SELECT count(*) FROM "+q.rel.from()+whereClause(where), func(_ *gate, values [][]byte) (bool, error) {
+			some, err := strconv.ParseInt(string(values[0]), 10, 64)
+			n += some
+			return true, err
+		})
+	}
+	var damaged []int64
+	if q.around {
+		damaged, _, err = q.aroundDamage(beginning, math.MaxInt, func(after string, before int64) (string, bool, error) {
+			return after, false, count(aroundParams, append(slices.Clone(where), between(after, before)...))
+		})
+	} else {
+		err = count(scanParams, where)
+	}
+	if err != nil {
+		return s.damage(c, q.rel, err)
+	}
+	out := map[string]any{"rows": n, "ms": millis(time.Since(started)), "backupBytesRead": readSince(session, before)}
+	if len(damaged) > 0 {
+		out["damagedBlocks"] = damaged
+	}
+	return c.JSON(http.StatusOK, out)
 }
 
 // readSince returns how many bytes were read from the backup since it was

@@ -17,6 +17,8 @@ type rowQuery struct {
 	cut     int // characters
 	after   *rowCursor
 	key     string // only this row; empty: all
+	around  bool   // by place, around damaged blocks of the file
+	file    string // its path, with around
 }
 
 type filter struct {
@@ -31,6 +33,8 @@ type orderTerm struct {
 	notNull bool
 	desc    bool
 }
+
+var byPlace = orderTerm{expr: "ctid", sqlType: "pg_catalog.tid", notNull: true}
 
 // A rowCursor is where a page ends: the values of the order's terms in its
 // last row (nil for NULL), or how many rows came before.
@@ -87,6 +91,9 @@ func (r *relation) from() string { return quoteName(r.Schema, r.Name) }
 // apart, so that it is total.
 func (q *rowQuery) terms() []orderTerm {
 	terms := append([]orderTerm{}, q.order...)
+	if q.around {
+		return append(terms, byPlace)
+	}
 	switch q.rel.Paging {
 	case pagingKey:
 		for _, k := range q.rel.key {
@@ -96,7 +103,7 @@ func (q *rowQuery) terms() []orderTerm {
 			}
 		}
 	case pagingCTID:
-		terms = append(terms, orderTerm{expr: "ctid", sqlType: "pg_catalog.tid", notNull: true})
+		terms = append(terms, byPlace)
 	case pagingOffset:
 	}
 	return terms
@@ -225,8 +232,9 @@ type cellPlace struct {
 	bytea  bool
 }
 
-// sql returns the statement for a page with one row more than the limit.
-func (q *rowQuery) sql() (string, rowLayout, error) {
+// sql returns the statement for a page with one row more than the limit; extra
+// are more conditions.
+func (q *rowQuery) sql(extra ...string) (string, rowLayout, error) {
 	var list []string
 	var layout rowLayout
 	added := make(map[string]int)
@@ -260,7 +268,8 @@ func (q *rowQuery) sql() (string, rowLayout, error) {
 	if err != nil {
 		return "", layout, err
 	}
-	if q.after != nil && q.rel.Paging != pagingOffset {
+	where = append(where, extra...)
+	if q.after != nil && q.rel.Paging != pagingOffset && !q.around {
 		after, err := afterCondition(terms, q.after.Values)
 		if err != nil {
 			return "", layout, err
@@ -280,10 +289,12 @@ func (q *rowQuery) sql() (string, rowLayout, error) {
 // scans), and sorting would read all of it for the first page. With a filter
 // an index may be used, whose order is another.
 //
+// A scan of a range of places is in their order in any case.
+//
 // In ORDER BY a bare name means a column of the result before one of the
 // table, and the result's may be cut: qualifier ("t.") makes it the table's.
 func (q *rowQuery) orderClause(terms []orderTerm, qualifier string) string {
-	if len(terms) == 0 || (q.rel.Paging == pagingCTID && len(q.order) == 0 && len(q.filters) == 0) {
+	if len(terms) == 0 || q.around || (q.rel.Paging == pagingCTID && len(q.order) == 0 && len(q.filters) == 0) {
 		return ""
 	}
 	var list []string
@@ -311,7 +322,7 @@ func (q *rowQuery) plainSQL() (string, error) {
 		return "", err
 	}
 	terms := q.terms()
-	if q.rel.Paging == pagingCTID && len(q.order) == 0 {
+	if q.around || (q.rel.Paging == pagingCTID && len(q.order) == 0) {
 		terms = nil
 	}
 	order := (&rowQuery{rel: q.rel, order: q.order, filters: q.filters}).orderClause(terms, "")

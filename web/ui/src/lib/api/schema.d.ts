@@ -877,6 +877,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/databases/{db}/byte-columns": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        /** The columns of type bytea, which files may be kept in; at most 1000, those with most to them first. */
+        get: operations["listByteColumns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/databases/{db}/large-objects": {
         parameters: {
             query?: never;
@@ -1195,6 +1217,25 @@ export interface components {
             sqlstate?: string;
             /** @description Character of the statement, from 1. */
             position?: number;
+            damage?: components["schemas"]["Damage"];
+        };
+        /** @description The page of the backup that PostgreSQL refuses to read, because its checksum or its header is wrong. */
+        Damage: {
+            /** Format: int64 */
+            block: number;
+            /** @description The table's. */
+            oid: number;
+            schema: string;
+            table: string;
+            /**
+             * @description `index`: of one of its indexes; `values`: of the file that holds its long values.
+             * @enum {string}
+             */
+            part: "rows" | "index" | "values";
+            /** @description The index's name. */
+            index?: string;
+            /** @description Whether `skipDamaged` reads around it. */
+            readable: boolean;
         };
         /** @enum {string} */
         ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "not-owner" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
@@ -1904,6 +1945,26 @@ export interface components {
              */
             bytes: number;
         };
+        ByteColumn: {
+            /** @description The relation's. */
+            oid: number;
+            schema: string;
+            name: string;
+            kind: components["schemas"]["RelationKind"];
+            /** @description The column's. */
+            number: number;
+            column: string;
+            /**
+             * Format: int64
+             * @description Rows that have one, by the statistics; -1 without.
+             */
+            estimatedValues: number;
+            /**
+             * Format: int64
+             * @description What the long values (TOAST) of all columns of the relation take.
+             */
+            longBytes: number;
+        };
         RowPage: {
             columns: components["schemas"]["Column"][];
             rows: components["schemas"]["Cell"][][];
@@ -1919,7 +1980,10 @@ export interface components {
             backupBytesRead?: components["schemas"]["BytesRead"];
             /** @description A statement for the editor that shows the same rows. */
             sql: string;
+            damagedBlocks?: components["schemas"]["DamagedBlocks"];
         };
+        /** @description With `skipDamaged`: the blocks whose rows were left out. */
+        DamagedBlocks: number[];
         QueryRequest: {
             sql: string;
             /** @description Name to cancel it by; must not be one that runs now. */
@@ -2300,6 +2364,8 @@ export interface components {
         Length: number;
         /** @description Cancel after so long; the server's limit applies in any case. */
         Timeout: number;
+        /** @description Read around damaged blocks of the table's file and leave out the rows in them. Rows come in the order of the file; `order` is refused. */
+        SkipDamaged: boolean;
         /**
          * @description Column number, operator and value, for example `3.eq.Berlin`, `2.notnull`, `5.contains.foo`; may be given several
          *     times, all must hold. `contains` looks for the value in the column's text, whatever the case.
@@ -3579,6 +3645,8 @@ export interface operations {
                  *     times, all must hold. `contains` looks for the value in the column's text, whatever the case.
                  */
                 filter?: components["parameters"]["Filter"];
+                /** @description Read around damaged blocks of the table's file and leave out the rows in them. Rows come in the order of the file; `order` is refused. */
+                skipDamaged?: components["parameters"]["SkipDamaged"];
                 /** @description Cancel after so long; the server's limit applies in any case. */
                 timeoutSeconds?: components["parameters"]["Timeout"];
             };
@@ -3606,6 +3674,7 @@ export interface operations {
                         rows: number;
                         backupBytesRead?: components["schemas"]["BytesRead"];
                         ms: number;
+                        damagedBlocks?: components["schemas"]["DamagedBlocks"];
                     };
                 };
             };
@@ -3629,6 +3698,8 @@ export interface operations {
                 key?: string;
                 /** @description Longer values are cut to so many characters. */
                 cut?: number;
+                /** @description Read around damaged blocks of the table's file and leave out the rows in them. Rows come in the order of the file; `order` is refused. */
+                skipDamaged?: components["parameters"]["SkipDamaged"];
                 /** @description Cancel after so long; the server's limit applies in any case. */
                 timeoutSeconds?: components["parameters"]["Timeout"];
             };
@@ -3756,6 +3827,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Object"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listByteColumns: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+                /** @description The database's name. */
+                db: components["parameters"]["DB"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The columns. Those of partitions are the partitioned table's. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ByteColumn"][];
+                        truncated: boolean;
+                    };
                 };
             };
             default: components["responses"]["Problem"];
