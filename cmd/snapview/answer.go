@@ -23,20 +23,20 @@ var answerOptions = map[string]string{
 
 func answerFlags(f *pflag.FlagSet) {
 	f.String("delimiter", ",", "csv: one `CHARACTER` between values; $'\\t' is a tab")
-	f.String("quote", "needed", "csv: quotes where they are `needed`, around text, or around all values")
+	f.String("quote", "needed", "csv: `WHAT` has quotes: needed (what would be misread), text, or all")
 	f.String("null", "", "csv: how NULL is written, as `TEXT` without quotes")
-	f.String("line-end", "lf", "csv: `lf` or crlf")
+	f.String("line-end", "lf", "csv: how a line `ENDS`: lf or crlf")
 	f.Bool("bom", false, "csv: begin with a byte order mark, as Excel wants")
 	f.Bool("header", true, "csv, and rows as arrays: begin with the names")
 	f.Bool("escape-formulas", false, "csv: put ' before text that a spreadsheet would run")
-	f.String("shape", "objects", "json, ndjson: rows as `objects` or arrays")
+	f.String("shape", "objects", "json, ndjson: `FORM` of a row: objects or arrays")
 	f.String("target", "", "sql: insert into this `TABLE`; needed if the rows are not of one table")
-	f.String("on-conflict", "error", "sql: `error`, or nothing to leave alone what is there")
+	f.String("on-conflict", "error", "sql: what becomes of a row whose key is there: `WHAT` is error, or nothing to leave it alone")
 	f.Int("rows-per-statement", 200, "sql: rows of an INSERT, at most")
 	f.Bool("create-table", false, "sql: begin with CREATE TABLE")
-	f.String("parquet-compression", "zstd", "parquet: `zstd`, snappy, gzip or none")
+	f.String("parquet-compression", "zstd", "parquet: `METHOD` of the columns: zstd, snappy, gzip or none")
 	f.Int64("limit", 0, "rows at most (default all)")
-	f.String("compress", "none", "compress the answer: `gzip` or zstd")
+	f.String("compress", "none", "compress the answer by this `METHOD`: gzip, zstd or none")
 }
 
 // answerRequest is how the answer is asked for: what was said, and no more, so

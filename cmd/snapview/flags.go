@@ -73,7 +73,7 @@ func (f *openFlags) runnerFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&f.runner, "runner", "auto", "what runs PostgreSQL: auto, docker or local")
 	flags.StringVar(&f.image, "image", "", "container image (default postgres:<major>)")
-	flags.Var(&f.memory, "memory", "limit of the server's memory")
+	flags.Var(&f.memory, "memory", "how much memory the server may take; none is half of the host's, 1 GiB to 4 GiB")
 	flags.StringVar(&f.attach, "attach", "auto", "how the kernel gets the disk: auto, nbd or fuse")
 	flags.Var(&f.maxOverlay, "max-overlay", "hold writes when the overlay has this many bytes")
 	complete(c, "runner", "auto", "docker", "local")
