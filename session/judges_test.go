@@ -74,16 +74,20 @@ func fsck(t *testing.T, overlay *cow.Overlay) {
 }
 
 // kernelLog follows what the kernel says. Device names are handed from one user
-// to the next, and the one before may have been told of errors, so it follows
-// from when a device is its user's.
-type kernelLog struct{ fd int }
+// to the next, whom it may tell of errors too, so it follows from when a device
+// is its user's until the mount is given back, before the device is.
+type kernelLog struct {
+	fd    int
+	lines []string
+	over  bool
+}
 
-func newKernelLog(t *testing.T) kernelLog {
+func newKernelLog(t *testing.T) *kernelLog {
 	t.Helper()
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	snapshottest.Need(t, err == nil, "the kernel's log (/dev/kmsg)")
 	t.Cleanup(func() { unix.Close(fd) })
-	l := kernelLog{fd}
+	l := &kernelLog{fd: fd}
 	if err := l.begin(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,47 +95,53 @@ func newKernelLog(t *testing.T) kernelLog {
 }
 
 // begin forgets what was said until now.
-func (l kernelLog) begin() error {
+func (l *kernelLog) begin() error {
+	l.lines, l.over = nil, false
 	_, err := unix.Seek(l.fd, 0, unix.SEEK_END)
 	return err
 }
 
-// record is attach.Config.Record: it begins when the loop device is had.
-func (l kernelLog) record(r attach.Resource) error {
-	if r.Kind == attach.KindLoop && r.State == attach.Held {
+// record is attach.Config.Record.
+func (l *kernelLog) record(r attach.Resource) error {
+	switch {
+	case r.Kind == attach.KindLoop && r.State == attach.Held:
 		return l.begin()
+	case r.Kind == attach.KindMount && r.State == attach.Released:
+		l.read()
+		l.over = true
 	}
 	return nil
 }
 
-// complaints returns what ext4 has said about a device, but for the lines of
-// mounting and unmounting. When somebody else mounts the device afterwards, the
-// rest is of that.
-func (l kernelLog) complaints(device string) string {
-	var found []string
-	unmounted := false
+// read takes in what was said since the last time.
+func (l *kernelLog) read() {
 	line := make([]byte, 8<<10)
-	for {
+	for !l.over {
 		// One read is one line; EPIPE says that the oldest were dropped.
 		n, err := unix.Read(l.fd, line)
 		if errors.Is(err, unix.EPIPE) {
 			continue
 		}
 		if err != nil {
-			return strings.Join(found, "")
+			return
 		}
-		text := string(line[:n])
-		switch {
-		case !strings.Contains(text, "EXT4-fs") || !strings.Contains(text, "("+device+")"):
-		case strings.Contains(text, "unmounting filesystem"):
-			unmounted = true
-		case strings.Contains(text, "mounted filesystem") && unmounted:
-			return strings.Join(found, "")
-		case strings.Contains(text, "mounted filesystem"):
-		default:
-			found = append(found, text)
+		l.lines = append(l.lines, string(line[:n]))
+	}
+}
+
+// complaints returns what ext4 has said about a device, but for the lines of
+// mounting and unmounting.
+func (l *kernelLog) complaints(device string) string {
+	l.read()
+	var found []string
+	for _, line := range l.lines {
+		about := strings.Contains(line, "("+device+")") || strings.Contains(line, "(device "+device+")")
+		routine := strings.Contains(line, "unmounting filesystem") || strings.Contains(line, "mounted filesystem")
+		if strings.Contains(line, "EXT4-fs") && about && !routine {
+			found = append(found, line)
 		}
 	}
+	return strings.Join(found, "")
 }
 
 func TestMountIsTheBackup(t *testing.T) {
