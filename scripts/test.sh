@@ -46,6 +46,9 @@ scripts/lint.sh
 # A minute of compiling, once; the image is made meanwhile.
 scripts/s3server.sh >"$work/s3server" 2>&1 &
 s3server=$!
+# If the page's tools cannot be had now, its stage tries again, and judges.
+scripts/ui.sh deps >"$work/ui" 2>&1 &
+ui=$!
 
 kernel=
 if [ "$(id -u)" = 0 ]; then
@@ -67,6 +70,7 @@ fi
 stage 'an S3 server'
 wait "$s3server" || { cat "$work/s3server" >&2; exit 1; }
 [ -z "$kernel" ] || wait "$kernel" || cat "$work/kernel" >&2
+wait "$ui" || cat "$work/ui" >&2
 
 stage 'Go'
 # The race detector has every program sleep a second before it ends, for races
