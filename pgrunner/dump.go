@@ -51,7 +51,7 @@ func (d Dump) args() []string {
 func (s *Server) Dump(ctx context.Context, d Dump, w io.Writer) error {
 	var complaints bytes.Buffer
 	err := s.box.run(ctx, s.c, clientProgram{
-		name: "pg_dump", args: d.args(), database: d.Database, role: s.role, password: s.password,
+		name: "pg_dump", args: d.args(), database: d.Database, role: s.role, password: s.password, statements: s.statements,
 	}, w, &limitedBuffer{&complaints, 64 << 10})
 	if err == nil {
 		return nil
@@ -65,6 +65,11 @@ func (s *Server) Dump(ctx context.Context, d Dump, w io.Writer) error {
 	return fmt.Errorf("pg_dump: %w", err)
 }
 
+// Hear has somebody hear of the statements that pg_dump runs where it reaches the
+// server by a door that others could take as well, who have the password. It must
+// be called before the first Dump.
+func (s *Server) Hear(statements Statements) { s.statements = statements }
+
 // A clientProgram is one of PostgreSQL's client programs, run for the server.
 type clientProgram struct {
 	name     string
@@ -72,13 +77,15 @@ type clientProgram struct {
 	database string
 	role     string
 	password string
+
+	statements Statements
 }
 
 // environment is all that the program gets of it. host is a directory or an
 // address.
 func (p clientProgram) environment(host, port string) []string {
 	return []string{
-		"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent", "PGAPPNAME=snapview",
+		"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=/nonexistent", "PGAPPNAME=snapview " + p.name,
 		"PGHOST=" + host, "PGPORT=" + port, "PGDATABASE=" + p.database,
 		"PGUSER=" + p.role, "PGPASSWORD=" + p.password,
 	}
@@ -89,7 +96,7 @@ func (p clientProgram) environment(host, port string) []string {
 // cannot reach the socket in the session's folder; an endpoint that lives as
 // long as the program leads there, and asks for the password as any does.
 func (b *localBox) run(ctx context.Context, c Config, p clientProgram, stdout, stderr io.Writer) error {
-	endpoint, err := Listen("127.0.0.1:0", c.socketPath(), nil)
+	endpoint, err := Listen("127.0.0.1:0", c.socketPath(), p.statements)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/snapview/snapview/pgrunner/pgwatch"
 )
 
 // testDump dumps a table of the fixtures' cluster, and one that is not there.
@@ -36,7 +39,22 @@ func testDump(t *testing.T, s *Server) {
 
 func TestDumpLocal(t *testing.T) {
 	p := needsLocal(t, 15)
-	testDump(t, start(t, p, config(t, plain15(t, p), 15)))
+	s := start(t, p, config(t, plain15(t, p), 15))
+	var mu sync.Mutex
+	rows := map[string]int64{}
+	s.Hear(func(_ string, st pgwatch.Statement) {
+		mu.Lock()
+		defer mu.Unlock()
+		if st.Application == "snapview pg_dump" {
+			rows[strings.Fields(st.SQL)[0]] += st.Rows
+		}
+	})
+	testDump(t, s)
+	mu.Lock()
+	defer mu.Unlock()
+	if rows["FETCH"] != 10000 {
+		t.Errorf("rows that were heard of, by command: %v", rows)
+	}
 }
 
 func TestDumpDocker(t *testing.T) {

@@ -24,6 +24,8 @@ type Server struct {
 	changes  []string
 	warnings []string
 
+	statements Statements // of programs that Dump runs; may be nil
+
 	stopping atomic.Bool
 	stop     sync.Once
 	stopErr  error

@@ -18,6 +18,7 @@ func (s *Session) letClientsIn(server *pgrunner.Server) error {
 	statements := s.statements()
 	if statements != nil {
 		var err error
+		server.Hear(statements)
 		if login.SocketDir, err = s.watchedSocket(server, statements); err != nil {
 			return fmt.Errorf("listening for PostgreSQL clients on a socket: %w", err)
 		}
