@@ -89,6 +89,8 @@ export const browse = [
       await page.getByRole('gridcell').first().waitFor();
       await page.getByLabel('Add a filter on').selectOption(String(column.number));
       const list = page.getByRole('region', { name: 'Most frequent values' });
+      await page.waitForURL((u) => u.searchParams.get('filter') === String(column.number));
+      await page.reload(); // every state is an address
       await list.getByText(/statistics/).waitFor();
       await list.getByRole('button', { name: 'Count exactly' }).click();
       await list.getByText('Counted in all rows').waitFor();
@@ -252,6 +254,18 @@ export const browse = [
       const column = fk.otherColumns[0];
       const other = await world.get(`${world.root}/databases/${encodeURIComponent(world.db)}/relations/${fk.oid}`);
       await peek.getByText(other.columns.find((c) => c.number === column).name, { exact: true }).waitFor();
+      // Who gets the link sees the same; Back closes the row, Forward opens it again, and closing it is a step back.
+      await page.reload();
+      await peek.waitFor();
+      await page.goBack();
+      await panel.waitFor({ state: 'detached' });
+      await page.goForward();
+      await peek.waitFor();
+      await panel.getByRole('button', { name: 'Close the row' }).click();
+      await page.waitForURL((u) => !u.searchParams.has('row'));
+      await page.goForward();
+      await page.waitForURL(/[?&]row=/);
+      await peek.waitFor();
       assert.deepEqual(await axe(page, 'peek'), []);
     },
   },

@@ -42,7 +42,7 @@ export const whole = [
         ['database', `${world.base}/db/${encodeURIComponent(world.db)}`, () => page.getByRole('table').first().waitFor()],
         ['functions', `${world.base}/db/${encodeURIComponent(world.db)}?kind=function&system=1`, async () => { await page.getByRole('table').getByRole('link').first().click(); await page.getByRole('dialog').locator('pre').waitFor(); }],
         ['list of types', `${world.base}/db/${encodeURIComponent(world.db)}?kind=type&system=1`, () => page.getByRole('table').waitFor()],
-        ['large objects', `${world.base}/db/${encodeURIComponent(world.db)}?kind=large-object`, () => page.getByRole('table').or(page.getByRole('heading', { name: 'No large objects' })).waitFor()],
+        ['large objects', `${world.base}/db/${encodeURIComponent(world.db)}?kind=large-object`, () => page.getByRole('region', { name: 'Columns of bytes' }).getByRole('table').or(page.getByRole('heading', { name: 'No columns of bytes' })).waitFor()],
         ['dump', `${world.base}/db/${encodeURIComponent(world.db)}?ask=dump`, () => page.getByRole('dialog').waitFor()],
         ['rows', world.tableURL(t), async () => { await page.getByRole('gridcell').first().waitFor(); await page.getByRole('gridcell').first().dblclick(); await page.getByRole('complementary').waitFor(); }],
         ['columns', world.tableURL(t, '?tab=columns'), () => page.getByRole('tabpanel').getByRole('table').waitFor()],

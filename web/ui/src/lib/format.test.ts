@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, basename, bytes, clock, count, duration, estimate, percent, short, utc } from './format';
+import { ago, basename, bytes, clock, count, duration, estimate, percent, ranges, short, utc } from './format';
 
 describe('bytes', () => {
   it.each([
@@ -13,6 +13,8 @@ describe('bytes', () => {
     [-4096, '−4.00 KiB'],
   ])('%d', (n, text) => expect(bytes(n)).toBe(text));
 });
+
+it.each([[[], ''], [[5], '5'], [[0, 5, 6, 7, 1200], '0, 5–7, 1,200'], [[1, 3, 5], '1, 3 …', 2]] as [number[], string, number?][])('ranges of %j', (list, text, most) => expect(ranges(list, most)).toBe(text));
 
 describe('numbers', () => {
   it.each([[0, '0'], [999, '999'], [1000, '1 k'], [1234, '1.2 k'], [999_900, '1 M'], [2_500_000, '2.5 M'], [120e9, '120 G']])(

@@ -23,6 +23,17 @@ export function count(n: number): string {
   return String(Math.round(n)).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
+/** Whole numbers in ascending order, those that follow each other as one: "5, 50–52"; at most so many, then "…". */
+export function ranges(list: number[], most = 12): string {
+  const out: string[] = [];
+  for (let i = 0; i < list.length; i++) {
+    const from = list[i]!;
+    while (list[i + 1] === list[i]! + 1) i++;
+    out.push(list[i] === from ? count(from) : `${count(from)}–${count(list[i]!)}`);
+  }
+  return out.length > most ? out.slice(0, most).join(', ') + ' …' : out.join(', ');
+}
+
 /** An estimated number of rows: "~1.2 M", "no estimate" when there is none. */
 export function estimate(n: number | undefined): string {
   if (n === undefined || n < 0) return 'no estimate';

@@ -22,6 +22,7 @@ const routes: Route[] = [
     ],
     orders: [{ column: 1, desc: true }],
     columns: [1, 2, 3, 7, 1600],
+    skip: true,
     row: 'k=1/2',
     column: 3,
     peek: 'by.16400.a&b',
@@ -33,6 +34,8 @@ const routes: Route[] = [
   { view: 'sql', session: 'a1', saved: 'x1', show: 'saved' },
   { view: 'sql', session: 'a1', entry: '18f' },
   { view: 'sql', session: 'a1', q: '', rows: 1000, chart: { on: true } },
+  { view: 'sql', session: 'a1', q: 'select 1; select 2', act: 'all', at: 2 },
+  { view: 'sql', session: 'a1', q: 'select 1', act: 'analyze' },
   { view: 'sql', session: 'a1', q: 'select 1', chart: { on: true, kind: 'line', x: 'a&b', y: ['c', '*'], by: '#', fold: 'sum' } },
   { view: 'overlay', session: 'a1', by: 'file' },
   { view: 'overlay', session: 'a1', since: '01J&=', until: '01K', ask: 'limit' },
@@ -51,9 +54,9 @@ it.each(['/x', '/s', '/s/a/nothing', '/s/a/db', '/s/a/db/b/t/public', '/s/a/db/b
 });
 
 it('ignores what it cannot read', () => {
-  expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz&col=0&filter=x&ask=all&peek=')).toEqual({ view: 'table', session: 'a', db: 'b', schema: 'public', table: 'x', tab: 'rows', filters: [], orders: [] });
+  expect(parse('/s/a/db/b/t/public/x', '?f=nonsense&f=1.drop.x&o=1.up&tab=zz&col=0&filter=x&ask=all&peek=&skip=1')).toEqual({ view: 'table', session: 'a', db: 'b', schema: 'public', table: 'x', tab: 'rows', filters: [], orders: [] });
   expect(parse('/s/a/db/b', '?kind=spell&system=2&oid=-1&ask=more')).toEqual({ view: 'database', session: 'a', db: 'b' });
   expect(parse('/s/a/db/b', '?oid=4294967296')).toEqual({ view: 'database', session: 'a', db: 'b' });
-  expect(parse('/s/a/sql', '?show=all&tab=&find=', '#rows=-1&kind=line')).toEqual({ view: 'sql', session: 'a' });
+  expect(parse('/s/a/sql', '?show=all&tab=&find=', '#rows=-1&kind=line&run=drop&at=0')).toEqual({ view: 'sql', session: 'a' });
   expect(parse('/s/%E0%A4%A/sql')).toMatchObject({ view: 'sql', session: '%E0%A4%A' });
 });

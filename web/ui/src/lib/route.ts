@@ -39,6 +39,10 @@ export type LayerAsk = (typeof layerAsks)[number];
 /** How backups are sorted; without one, the newest first. */
 export const backupSorts = ['oldest', 'largest', 'name'] as const;
 
+/** What is done with a statement instead of running it alone. */
+export const sqlActs = ['all', 'explain', 'analyze'] as const;
+export type SqlAct = (typeof sqlActs)[number];
+
 /** What the SQL editor has lists of. */
 export const sqlLists = ['saved', 'history'] as const;
 
@@ -72,6 +76,8 @@ export type Route =
       tab: TableTab;
       filters: Filter[];
       orders: Order[];
+      /** Damaged blocks are read around, in the order of the file. */
+      skip?: true;
       /** Numbers of the columns that are shown; without them, all. */
       columns?: number[];
       /** Key of the row that is shown in full, as the API has it. */
@@ -100,6 +106,10 @@ export type Route =
       /** Rows at most, and how the result is drawn. */
       rows?: number;
       chart?: ChartChoice;
+      /** What is to be done with it; without one, it is run. */
+      act?: SqlAct;
+      /** Which statement of the script, from 1; of several that are run, whose result is shown. */
+      at?: number;
     }
   | { view: 'overlay'; session: string; by?: 'relation' | 'file'; since?: string; until?: string; ask?: 'limit' }
   | { view: 'layers'; session: string; layer?: string; ask?: LayerAsk }
@@ -152,6 +162,7 @@ export function parse(path: string, search = '', hash = ''): Route {
         filters: query.getAll('f').map(parseFilter).filter((f) => f !== undefined),
         orders: query.getAll('o').map(parseOrder).filter((o) => o !== undefined),
         columns: parseNumbers(query.get('c')),
+        skip: query.get('skip') === 'damaged' || undefined,
         row: query.get('row') ?? undefined,
         column: parseNumber(query.get('col')),
         peek: query.get('peek') || undefined,
@@ -211,6 +222,7 @@ export function href(route: Route): string {
       route.filters.forEach((f) => put('f', formatFilter(f)));
       route.orders.forEach((o) => put('o', formatOrder(o)));
       if (route.columns) put('c', formatNumbers(route.columns));
+      put('skip', route.skip && 'damaged');
       put('row', route.row);
       put('col', route.column?.toString());
       put('peek', route.peek);
@@ -248,7 +260,7 @@ export function href(route: Route): string {
 
 function parseSql(session: string, query: URLSearchParams, fragment: URLSearchParams): Route {
   const text = (name: string) => fragment.get(name) ?? undefined;
-  const rows = Number(text('rows'));
+  const whole = (name: string) => (/^[1-9]\d{0,8}$/.test(text(name) ?? '') ? Number(text(name)) : undefined);
   const y = fragment.getAll('y');
   return clean({
     view: 'sql',
@@ -260,7 +272,9 @@ function parseSql(session: string, query: URLSearchParams, fragment: URLSearchPa
     entry: query.get('entry') || undefined,
     show: sqlLists.find((list) => list === query.get('show')),
     find: query.get('find') || undefined,
-    rows: Number.isInteger(rows) && rows > 0 ? rows : undefined,
+    rows: whole('rows'),
+    act: sqlActs.find((act) => act === text('run')),
+    at: whole('at'),
     chart: fragment.has('chart') ? clean({ on: true, kind: text('chart') || undefined, x: text('x'), y: y.length ? y : undefined, by: text('by'), fold: text('fold') }) : undefined,
   });
 }
@@ -272,6 +286,8 @@ function sqlFragment(route: Extract<Route, { view: 'sql' }>): string {
   const put = (name: string, value: string | undefined) => value !== undefined && fragment.append(name, value);
   put('q', route.q);
   put('rows', route.rows?.toString());
+  put('run', route.act);
+  put('at', route.at?.toString());
   if (route.chart?.on) {
     const { kind, x, y, by, fold } = route.chart;
     put('chart', kind ?? '');

@@ -20,6 +20,7 @@ export type Column = Schemas['Column'];
 export type ForeignKey = Schemas['ForeignKey'];
 export type Facets = Schemas['Facets'];
 export type DatabaseObject = Schemas['Object'];
+export type ByteColumn = Schemas['ByteColumn'];
 export type LargeObject = Schemas['LargeObject'];
 export type RowPage = Schemas['RowPage'];
 export type Sample = Schemas['Sample'];

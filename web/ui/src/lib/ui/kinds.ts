@@ -47,5 +47,5 @@ export const objectNames: Record<(typeof databaseKinds)[number], string> = {
   extension: 'Extensions',
   role: 'Roles',
   tablespace: 'Tablespaces',
-  'large-object': 'Large objects',
+  'large-object': 'Files',
 };
