@@ -24,10 +24,11 @@ function save(session: string, ready: { id: string; url: string; fileName: strin
   show();
 }
 
-function start(url: string) {
+// name is for what the page itself has made; the server gives its files their own.
+function start(url: string, name = '') {
   const link = document.createElement('a');
   link.href = url;
-  link.download = '';
+  link.download = name;
   document.body.append(link);
   link.click();
   link.remove();
@@ -46,10 +47,7 @@ export async function dumpFile(session: string, db: string, body: { relations?: 
 /** Saves what the page itself has made. */
 export function saveBlob(blob: Blob, name: string) {
   const url = URL.createObjectURL(blob);
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
+  start(url, name);
   // The browser has taken hold of it by then.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { readByteLines, readLines } from './ndjson';
 
 const streamOf = (chunks: Uint8Array<ArrayBuffer>[]) =>
@@ -33,4 +33,11 @@ it('gives lines as they came, and tells one that may be cut off', async () => {
   const out: [string, boolean][] = [];
   await readByteLines(streamOf(chunks), (line, ended) => out.push([line.map((part) => new TextDecoder().decode(part)).join('|'), ended]));
   expect(out).toEqual([['{"a|":1}', true], ['[2]', true], ['[|3', false]]);
+});
+
+it('hangs up when a line cannot be used', async () => {
+  const cancel = vi.fn();
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({ start: (controller) => controller.enqueue(new TextEncoder().encode('{"a":1}\nno JSON\n')), cancel });
+  await expect(readLines(body, () => undefined)).rejects.toThrow(SyntaxError);
+  expect(cancel).toHaveBeenCalled();
 });

@@ -1,6 +1,6 @@
 // The files that this tab has asked for. A browser tells a page nothing of its
 // downloads, so the server is asked how far they are, while any is under way.
-import { api, ok, write, type Problem } from '../api/client';
+import { api, ok, toProblem, write, type Problem } from '../api/client';
 import type { components } from '../api/schema';
 import { pace, type Pace } from '../export/pace';
 
@@ -49,7 +49,7 @@ class Downloads {
     try {
       await ok(api.DELETE('/sessions/{id}/exports/{eid}', { params: { path: { id: d.session, eid: d.id }, header: write } }));
     } catch {
-      // It has ended by itself; asking tells.
+      d.cancelling = false; // It has ended by itself, which asking tells, or it can be tried again.
     }
     this.#later(50);
   }
@@ -78,12 +78,20 @@ class Downloads {
         const { items } = await ok(api.GET('/sessions/{id}/exports', { params: { path: { id: session } } }));
         this.lost = false;
         for (const d of this.list) if (d.session === session && underWay(d)) this.#learn(d, items.find((i) => i.id === d.id));
-      } catch {
-        this.lost = true;
+      } catch (cause) {
+        const problem = toProblem(cause);
+        this.lost = problem.status !== 404;
+        if (!this.lost) for (const d of this.list) if (d.session === session && underWay(d)) this.#orphan(d, problem);
       }
     }
     this.#changed();
     if (this.list.some(underWay)) this.#later(this.lost ? 4 * often : often);
+  }
+
+  // The session is gone, and its downloads with it.
+  #orphan(d: Followed, error: Problem) {
+    if (d.state?.state === 'running') d.state = { ...d.state, state: 'failed', error };
+    else this.drop(d);
   }
 
   #learn(d: Followed, state: State | undefined) {
