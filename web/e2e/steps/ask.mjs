@@ -64,6 +64,7 @@ export const ask = [
       assert.equal(await sets.count(), 2);
       await sets.first().click();
       await page.getByRole('gridcell', { name: 'ä😀ö' }).waitFor();
+      await until('the address to tell which', () => page.url().endsWith('&run=all&at=1'));
     },
   },
   {
@@ -131,6 +132,8 @@ export const ask = [
         assert.equal(state, 'Failed', sql);
         await page.getByText('Nothing was changed').waitFor();
       }
+      assert.equal(await run(page, world, `explain delete from ${world.name(world.table)}`), 'Failed');
+      await page.getByRole('alert').getByText(/A SELECT with the same FROM and WHERE/).waitFor();
     },
   },
   {
@@ -140,6 +143,12 @@ export const ask = [
       await page.goto(world.sqlURL(`select count(*) from ${world.name(world.table)} where true`));
       await page.locator('.cm-content').waitFor();
       await page.getByRole('button', { name: 'Explain', exact: true }).click();
+      await page.getByRole('region', { name: 'Query plan' }).getByText('Aggregate').first().waitFor();
+      // Its address brings it again, when asked.
+      const address = page.url();
+      await page.goto('about:blank');
+      await page.goto(address);
+      await page.getByRole('button', { name: 'Explain it' }).click();
       await page.getByRole('region', { name: 'Query plan' }).getByText('Aggregate').first().waitFor();
       // As typed, it comes as text; from there it is a tree too, with what runs first named.
       await run(page, world, 'explain with first as materialized (select 1 as x) select * from first a, first b where a.x > (select max(x) from first)');

@@ -20,7 +20,7 @@ export function facts(entry: CatalogueEntry): string {
   const stored = entry.storedBytes ? `${bytes(entry.storedBytes)} in the store` : '';
   return [
     entry.major && `PostgreSQL ${entry.major}`,
-    [entry.kind, entry.type].filter(Boolean).join(', '),
+    [...new Set([entry.kind, entry.type])].filter(Boolean).join(', '),
     entry.parent && `on ${entry.parent}`,
     [size, stored].filter(Boolean).join(', '),
     entry.timeline && `timeline ${entry.timeline}`,

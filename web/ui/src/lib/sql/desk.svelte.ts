@@ -5,6 +5,7 @@
 // place not given to the next one, once somebody changes it.
 import { api, base, ok, toProblem, write, type ChartChoice, type EditorTab } from '../api/client';
 import { newId } from '../id';
+import type { SqlAct } from '../route';
 import { toasts } from '../state/toast.svelte';
 import type { Run } from './run.svelte';
 import { titleOf } from './title';
@@ -19,6 +20,8 @@ export class Tab {
   saved: string | undefined = $state();
   chart: ChartChoice | undefined = $state.raw();
   preview = $state(false);
+  /** What was done with the script, or is to be done by the address that brought it. */
+  deed: { act?: SqlAct; at?: number } = $state.raw({});
   runs: Run[] = $state.raw([]);
   current = $state(0);
   /** Statements of the script that were not run, because one before them failed. */

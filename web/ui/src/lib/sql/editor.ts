@@ -173,6 +173,12 @@ export class SqlEditor {
     return this.#view.state.selection.main.head;
   }
 
+  /** Puts the cursor somewhere, and that into view. */
+  place(offset: number) {
+    const anchor = Math.min(offset, this.#view.state.doc.length);
+    this.#view.dispatch({ selection: { anchor }, scrollIntoView: true });
+  }
+
   /** The selected range, if it is not empty. */
   get selection(): { from: number; to: number; text: string } | undefined {
     const { from, to } = this.#view.state.selection.main;

@@ -18,7 +18,7 @@ describe('the points', () => {
     const d = draw([c('day', 'date'), c('v', 'integer')], [['2026-01-02', '2'], ['2026-01-01', null], ['infinity', '1']], { kind: 'line', x: 'day', y: ['v'], fold: 'sum' });
     expect(d.x).toEqual([Date.UTC(2026, 0, 1) / 1000, Date.UTC(2026, 0, 2) / 1000]);
     expect(d.series).toEqual([{ name: 'v', values: [null, 2] }]);
-    expect(d.notes).toEqual(['1 rows whose day is not a time are left out.']);
+    expect(d.notes).toEqual(['One row whose day is not a time is left out.']);
     expect(d.folded).toBe(false);
   });
   it('of categories stand in the order of the result, and are folded', () => {

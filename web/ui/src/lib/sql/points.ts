@@ -106,7 +106,7 @@ export class Points {
     const notes: string[] = [];
     const write = (n: number) => n.toLocaleString('en-US');
     if (many > mostRows) notes.push(`Drawn from the first ${write(mostRows)} of the rows that were fetched.`);
-    if (this.#withoutX) notes.push(`${write(this.#withoutX)} rows whose ${choice.x} is not a ${scale} are left out.`);
+    if (this.#withoutX) notes.push(this.#withoutX === 1 ? `One row whose ${choice.x} is not a ${scale} is left out.` : `${write(this.#withoutX)} rows whose ${choice.x} is not a ${scale} are left out.`);
     if (this.#cutCategories) notes.push(`The first ${mostCategories} of ${write(mostCategories + this.#cutCategories)} values of ${choice.x} are drawn.`);
     if (this.#cutSeries) notes.push(`The first ${mostSeries} series are drawn.`);
     const counted = this.#by < 0 && this.#ys.length === 1 && this.#ys[0]!.at < 0;

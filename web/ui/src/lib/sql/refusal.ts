@@ -1,6 +1,7 @@
 // What to do instead of a statement that is not run here. PostgreSQL judges it;
 // this only picks the words to say, by how the statement begins.
 import type { QueryError } from '../api/client';
+import { explainOf } from './explain';
 
 const instead: [RegExp, string][] = [
   [/^copy\b[\s\S]*\bto\b/i, 'To get the rows as a file, run the SELECT and take Export, or pg_dump the table under “Take rows home”.'],
@@ -14,8 +15,21 @@ export function refusal(sql: string, error: QueryError, scratch: boolean): { mor
   if (error.code !== 'not-a-query' && error.sqlstate !== '25006' && error.sqlstate !== '42501') return undefined;
   const nothing = scratch ? 'Nothing was changed: this page only reads, in a scratch session too.' : 'Nothing was changed: this page only reads, and so does its role.';
   const found = error.code === 'not-a-query' ? instead.find(([begins]) => begins.test(sql))?.[1] : undefined;
+  const denied = deniedHelp(sql, error, scratch);
+  if (denied) return { more: denied, nothing };
   const writing = scratch ? 'psql writes to the scratch server; its line is on the overview.' : 'To change data, open the backup as a scratch server (--writable) and use psql.';
   return { more: found ?? (error.sqlstate === '42501' && /^\s*(select|table|with|values|show)\b/i.test(sql) ? undefined : writing), nothing };
+}
+
+// What PostgreSQL's own words leave open: why a statement that only reads, or
+// is not even run, is taken for one that writes.
+function deniedHelp(sql: string, error: QueryError, scratch: boolean): string | undefined {
+  const explained = explainOf(sql);
+  if (explained && error.sqlstate === '42501' && !/^(select|table|values)\b/i.test(sql.slice(explained.at)))
+    return `PostgreSQL asks for the right to write before it plans a statement that does, though EXPLAIN runs nothing. A SELECT with the same FROM and WHERE finds its rows the same way; psql explains the statement itself ${scratch ? 'on the scratch server; its line is on the overview' : 'when the backup is open as a scratch server (--writable)'}.`;
+  if (error.sqlstate === '42501' && /\b(nextval|setval)\s*\(/i.test(sql)) return 'nextval and setval change the sequence. SELECT last_value, is_called FROM it tells where it stands.';
+  if (error.sqlstate === '25006' && /\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b/i.test(sql)) return 'Rows are locked only for who changes them: without FOR UPDATE or FOR SHARE it runs.';
+  return undefined;
 }
 
 const here: [RegExp, string][] = [

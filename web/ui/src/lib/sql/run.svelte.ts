@@ -35,6 +35,8 @@ export class Run {
     readonly from = 0,
     /** How much of a value comes; the server's own bound when nothing is said. */
     readonly maxCellBytes?: number,
+    /** How many characters of the statement are the page's own, before those of the editor. */
+    readonly ahead = 0,
   ) {}
 
   async start(): Promise<void> {

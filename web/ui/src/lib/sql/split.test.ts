@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { offsetOf, split, statementAt } from './split';
+import { offsetOf, split, statementAt, placeOf } from './split';
 
 const texts = (script: string) => split(script).map((s) => s.text);
 
@@ -58,4 +58,11 @@ it('counts characters as PostgreSQL does', () => {
   expect(offsetOf('select 😀, x', 1)).toBe(0);
   expect(offsetOf('select 😀, x', 9)).toBe(9);
   expect(offsetOf('ab', 99)).toBe(2);
+});
+
+it('tells the place of an error as a person counts', () => {
+  expect(placeOf('select nope', 8)).toBe('character 8');
+  expect(placeOf("select '😀ä',\n  '😀', nope", 21)).toBe('line 2, character 8');
+  expect(placeOf('explain select nope', 16, 8)).toBe('character 8');
+  expect(placeOf('explain select 1', 3, 8)).toBeUndefined();
 });

@@ -97,6 +97,15 @@ export function offsetOf(text: string, position: number): number {
   return offset;
 }
 
+/** Where an error is, in words: by lines where the statement has several. Undefined before its first character. */
+export function placeOf(statement: string, position: number, ahead = 0): string | undefined {
+  if (position <= ahead) return undefined;
+  const text = statement.slice(ahead);
+  if (!text.includes('\n')) return `character ${position - ahead}`;
+  const lines = text.slice(0, offsetOf(text, position - ahead)).split('\n');
+  return `line ${lines.length}, character ${[...lines.at(-1)!].length + 1}`;
+}
+
 /** Where the comment that opens at offset ends. */
 export function blockComment(script: string, at: number): number {
   let depth = 0;
