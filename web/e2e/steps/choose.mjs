@@ -75,8 +75,10 @@ export const choose = [
       const kinds = Map.groupBy ? Map.groupBy(items, (e) => e.kind) : new Map(items.map((e) => [e.kind, items.filter((o) => o.kind === e.kind)]));
       if (kinds.size < 2) return;
       const [kind] = [...kinds].sort((a, b) => a[1].length - b[1].length)[0];
+      const before = page.url();
       await list.getByRole('group', { name: 'Only some of the backups' }).getByRole('button', { name: text(kind) }).first().click();
       await until('fewer', async () => (await list.getByRole('listitem').filter({ has: page.getByRole('link') }).count()) < items.length);
+      await until('the address to say so', () => page.url() !== before); // addresses that change fast are written late
       await page.reload();
       await until('the chip to be pressed after a reload', async () => (await list.getByRole('button', { pressed: true }).count()) > 0);
     },
