@@ -10,6 +10,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
+// errBrokenOff is of a download whose handler did not return, and did not say why.
+var errBrokenOff = errors.New("snapview made a mistake; its log has the details")
+
 // keepDownload is how long it is known how a download ended.
 const keepDownload = 15 * time.Minute
 

@@ -87,6 +87,11 @@ func TestDownloads_ThatFailBreakOff(t *testing.T) {
 			t.Errorf("%s: %+v", format, d)
 		}
 	}
+	// A mistake of ours is no end in order either.
+	e.session.Dumps = func(context.Context, web.DumpOptions, io.Writer) error { panic("in a test") }
+	broken, res := e.begin("/dumps", map[string]any{})
+	_, _ = io.Copy(io.Discard, res.Body)
+	eventually(t, "the download has failed", func() bool { return e.downloadState(broken).State == "failed" })
 	// Before the first byte it is a problem, and known as well.
 	id, res := e.begin("/exports", map[string]any{"sql": "select 1 from pg_sleep(60)", "format": "csv", "timeoutSeconds": 0.2})
 	_, _ = io.Copy(io.Discard, res.Body)

@@ -133,6 +133,7 @@ func (s *Server) downloadExport(c echo.Context) (err error) {
 	if o == nil {
 		return problem(http.StatusNotFound, "export-not-found", "this export was downloaded already, or has expired")
 	}
+	err = errBrokenOff // unless send returns
 	defer func() { o.ended(err) }()
 	return o.file.send(s, c, session, o)
 }
