@@ -28,6 +28,22 @@ func isNumber(oid uint32) bool {
 	return false
 }
 
+// distinctNames are the columns' names for formats that tell them apart by these:
+// the second x is x_2.
+func distinctNames(columns []resultColumn) []string {
+	names := make([]string, len(columns))
+	used := make(map[string]bool, len(columns))
+	for i, c := range columns {
+		name := c.Name
+		for n := 2; used[name]; n++ {
+			name = c.Name + "_" + strconv.Itoa(n)
+		}
+		used[name] = true
+		names[i] = name
+	}
+	return names
+}
+
 // jsonWriter writes an object or an array for each row: in an array, or one a
 // line. Numbers keep all their digits; what JSON has no form for is text.
 type jsonWriter struct {
@@ -44,13 +60,7 @@ type jsonWriter struct {
 func newJSONWriter(w *bufio.Writer, p *exportFile, columns []resultColumn) *jsonWriter {
 	j := &jsonWriter{w: w, columns: columns, lines: p.Format == "ndjson", arrays: p.Shape == "arrays", first: true}
 	j.header = j.arrays && p.header()
-	used := make(map[string]bool)
-	for _, c := range columns {
-		name := c.Name
-		for n := 2; used[name]; n++ {
-			name = c.Name + "_" + strconv.Itoa(n)
-		}
-		used[name] = true
+	for _, name := range distinctNames(columns) {
 		j.names = append(j.names, appendString(nil, []byte(name)))
 	}
 	return j

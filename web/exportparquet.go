@@ -55,13 +55,8 @@ var parquetCodecs = map[string]compress.Codec{
 func newParquetWriter(w *bufio.Writer, f *exportFile, columns []resultColumn) *parquetWriter {
 	p := &parquetWriter{}
 	root := orderedGroup{Group: parquet.Group{}}
-	used := map[string]bool{}
-	for _, c := range columns {
-		name := c.Name
-		for n := 2; used[name]; n++ {
-			name = c.Name + "_" + strconv.Itoa(n)
-		}
-		used[name] = true
+	for i, name := range distinctNames(columns) {
+		c := columns[i]
 		col := parquetColumnOf(c)
 		col.name, col.node = name, parquet.Optional(col.node)
 		p.columns = append(p.columns, col)
