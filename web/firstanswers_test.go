@@ -83,7 +83,9 @@ func TestFirstAnswers_AreForWhoMayAsk(t *testing.T) {
 		t.Errorf("a browser that is not let in got %s", a.body)
 	}
 	// What the server asks itself is no request.
-	count := func() string { return regexp.MustCompile(`(?m)^snapview_http_requests_total.*$`).FindString(e.metrics()) }
+	count := func() string {
+		return regexp.MustCompile(`(?m)^snapview_http_requests_total.*$`).FindString(e.metrics())
+	}
 	if before, want := count(), `snapview_http_requests_total{code="200",method="GET"} `; before != want+"1" {
 		t.Errorf("after the login: %s", before)
 	} else if e.firstAnswers("/s/demo"); count() != want+"2" {
