@@ -37,5 +37,5 @@ export default defineConfig({
       ['/api', '/auth'].map((path) => [path, process.env.SNAPVIEW_DEV ?? 'http://127.0.0.1:8432']),
     ),
   },
-  test: { include: ['src/**/*.test.ts'], environment: 'node' },
+  test: { include: ['{src,tools}/**/*.test.ts'], environment: 'node' },
 });
