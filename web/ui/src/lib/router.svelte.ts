@@ -2,16 +2,21 @@
 import { href, parse, type Route } from './route';
 
 // Browsers stop taking addresses that change too often: Chromium after 200 in
-// 10 seconds, Safari after 100 in 30. A key that is held down makes as many.
-const pace = 330; // ms
+// 10 seconds, Safari after 100 in 30. A key that is held down makes as many, so
+// that after some changes at once the others wait.
+const atOnce = 30;
+const pace = 500; // ms, for one more
 
 class Router {
   current: Route = $state.raw(read());
   // An address that waits for its turn.
   #late: string | undefined;
   #rest: ReturnType<typeof setTimeout> | undefined;
-  // A step back is under way: a dialog tells twice that it was closed.
-  #leaving = false;
+  #left = atOnce;
+  #counted = 0; // when, on performance.now()'s clock
+  // A step back is under way, which the browser makes in its own time: what is
+  // to be written before it is made. A dialog tells twice that it was closed.
+  #leaving: (() => void)[] | undefined;
 
   constructor() {
     addEventListener('popstate', () => this.#follow());
@@ -23,14 +28,14 @@ class Router {
   go(route: Route, options: { replace?: boolean } = {}) {
     const url = href(route);
     if (options.replace) this.#replace(url);
-    else this.#push(url, null);
+    else this.#push(url);
     this.current = parseURL(url);
   }
 
   /** Shows a route that opens something over the present one; `leave` goes back from it. */
   over(route: Route) {
     const url = href(route);
-    this.#push(url, { below: this.#url });
+    this.#push(url, true);
     this.current = parseURL(url);
   }
 
@@ -41,9 +46,10 @@ class Router {
   leave(route: Route) {
     const url = href(route);
     if (this.#leaving) return;
-    this.#leaving = (history.state as { below?: string } | null)?.below === url;
-    if (this.#leaving) history.back();
-    else this.go(route, { replace: true });
+    if ((history.state as { below?: string } | null)?.below !== url) return this.go(route, { replace: true });
+    this.#leaving = [];
+    this.current = parseURL(url);
+    history.back();
   }
 
   /** Writes an address that the view has reached by itself, without showing it anew. */
@@ -55,17 +61,22 @@ class Router {
     return this.#late ?? location.pathname + location.search + location.hash;
   }
 
-  #push(url: string, state: unknown) {
+  #push(url: string, over = false) {
+    if (this.#leaving) return void this.#leaving.push(() => this.#push(url, over));
     if (url === this.#url) return;
     this.#write();
-    history.pushState(state, '', url);
+    history.pushState(over ? { below: this.#url } : null, '', url);
   }
 
   #replace(url: string) {
+    if (this.#leaving) return void this.#leaving.push(() => this.#replace(url));
     if (url === this.#url) return;
     this.#late = url;
     if (this.#rest) return;
-    this.#write();
+    const now = performance.now();
+    this.#left = Math.min(atOnce, this.#left + (now - this.#counted) / pace);
+    this.#counted = now;
+    if (this.#left >= 1) return this.#write();
     this.#rest = setTimeout(() => {
       this.#rest = undefined;
       this.#write();
@@ -73,14 +84,18 @@ class Router {
   }
 
   #write() {
-    if (this.#late !== undefined) history.replaceState(history.state, '', this.#late);
+    if (this.#late === undefined) return;
+    this.#left--;
+    history.replaceState(history.state, '', this.#late);
     this.#late = undefined;
   }
 
   #follow() {
     this.#late = undefined;
-    this.#leaving = false;
-    this.current = read();
+    const waiting = this.#leaving;
+    this.#leaving = undefined;
+    if (waiting?.length) for (const write of waiting) write();
+    else if (!waiting || this.#url !== href(this.current)) this.current = read();
   }
 
   #click(event: MouseEvent) {
