@@ -144,7 +144,7 @@ func (s *Server) turnAway(c echo.Context, why string) error {
 	}
 	return c.HTML(http.StatusUnauthorized, `<!doctype html><html lang="en"><meta charset="utf-8"><title>snapview</title>`+
 		`<meta name="viewport" content="width=device-width"><h1>Not logged in</h1><p>`+htmlEscape(why)+
-		`</p><p>Open the URL that <code>snapview open</code> printed where it runs.</p></html>`)
+		`</p><p>Open the URL that snapview printed where it runs; <code>snapview link</code> prints a new one there.</p></html>`)
 }
 
 // loginRedirect sends "/path?token=..." to the login, so that the token may

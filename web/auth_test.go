@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -53,7 +54,7 @@ func (e *env) raw(client *http.Client, method, path string, header map[string]st
 func TestAuth_TokenWorksOnceAndLeavesTheAddress(t *testing.T) {
 	e := newEnvOf(t, webtest.NewSession("demo", nil))
 	client := stranger(t)
-	login := e.server.NewLoginURL("/s/demo")
+	login := e.loginLink()
 	a := e.raw(client, "GET", login, nil, nil)
 	if a.status != http.StatusSeeOther || a.header.Get("Location") != "/s/demo" {
 		t.Fatalf("login: status %d, to %q", a.status, a.header.Get("Location"))
@@ -208,25 +209,50 @@ func TestGuard_Headers(t *testing.T) {
 	wantProblem(t, e.raw(e.client, "POST", "/api/v1/version", map[string]string{"X-Snapview": "1"}, nil), 405, "method-not-allowed")
 }
 
-func TestControlSocket_ServesTheAPIWithoutACookie(t *testing.T) {
-	e := newEnvOf(t, webtest.NewSession("demo", nil))
-	path := filepath.Join(t.TempDir(), "control.sock")
+// onControlSocket returns a client of the server's control socket.
+func (e *env) onControlSocket() *http.Client {
+	e.t.Helper()
+	path := filepath.Join(e.t.TempDir(), "control.sock")
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		t.Fatal(err)
+		e.t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- e.server.ServeControl(l) }()
-	t.Cleanup(func() {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	e.t.Cleanup(func() {
+		transport.CloseIdleConnections()
 		// The server is shut down by the environment, after this.
 		_ = l.Close()
 		<-served
 	})
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", path)
-	}}
-	client := &http.Client{Transport: transport}
-	defer transport.CloseIdleConnections()
+	return &http.Client{Transport: transport}
+}
+
+// loginLink takes a link to the session from the control socket, which the page
+// does not get.
+func (e *env) loginLink() string {
+	e.t.Helper()
+	const path = "/sessions/demo/login-link"
+	e.refused("POST", path, nil, 403, "control-only")
+	req, err := http.NewRequest("POST", "http://snapview/api/v1"+path, nil)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	a := e.raw(e.onControlSocket(), "POST", req.URL.String(), map[string]string{"X-Snapview": "1"}, nil)
+	checkContract(e.t, req, a)
+	var made struct{ URL string }
+	if err := json.Unmarshal(a.body, &made); err != nil || a.status != 201 {
+		e.t.Fatalf("a login link: %d %s, %v", a.status, a.body, err)
+	}
+	return made.URL
+}
+
+func TestControlSocket_ServesTheAPIWithoutACookie(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil))
+	client := e.onControlSocket()
 	if a := e.raw(client, "GET", "http://snapview/api/v1/sessions", nil, nil); a.status != 200 {
 		t.Errorf("sessions: %d %s", a.status, a.body)
 	}

@@ -220,6 +220,7 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	e.call("POST", "/sessions", map[string]any{"reference": "/backups/2026-11-20", "ttlSeconds": 60}, 201, nil)
 	e.call("PUT", "/sessions/demo/limit", map[string]any{"limitBytes": 1 << 30}, 200, nil)
 	e.call("PUT", "/sessions/demo/time-to-live", map[string]any{"ttlSeconds": 3600}, 200, nil)
+	e.loginLink()
 	e.call("POST", "/sessions/demo/checkpoints", map[string]any{"name": "before"}, 201, nil)
 	e.call("GET", "/sessions/demo/checkpoints", nil, 200, nil)
 	e.call("GET", "/sessions/demo/growth?since=c1", nil, 200, nil)

@@ -68,7 +68,7 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 func (s *Server) unauthorized() *Problem {
-	hint := "open the URL with the token that snapview printed"
+	hint := "open the URL with the token that snapview printed; snapview link prints a new one where it runs"
 	if len(s.users) > 0 {
 		hint = "log in on the page, or send your token as Authorization: Bearer TOKEN"
 	}

@@ -55,6 +55,7 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/sessions/:id/growth/steps", s.getGrowthSteps)
 	g.PUT("/sessions/:id/limit", s.owned(s.setLimit))
 	g.PUT("/sessions/:id/time-to-live", s.owned(s.keepSession))
+	g.POST("/sessions/:id/login-link", s.makeLoginLink)
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
 	g.POST("/sessions/:id/checkpoints", s.owned(s.createCheckpoint))
 	g.POST("/sessions/:id/forks", s.createFork)

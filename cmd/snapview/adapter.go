@@ -56,15 +56,22 @@ func (v *sessionView) Info() web.Info {
 		return info
 	}
 	// The page asks for everything in the default one: a name that the cluster
-	// does not have would leave it with nothing. Snapshot warns of it.
-	if known := server.Databases(); len(known) > 0 && !slices.Contains(known, info.DefaultDatabase) {
-		info.DefaultDatabase = known[0]
-	}
+	// does not have would leave it with nothing. Snapshot and printReady warn of it.
+	info.DefaultDatabase = databaseToShow(server, v.database)
 	if host, port, err := net.SplitHostPort(i.PSQLAddr); err == nil {
 		n, _ := strconv.Atoi(port) //nolint:errcheck // it is one that was listened on
 		info.Psql = &web.PsqlEndpoint{Host: host, Port: n, User: server.Role(), Database: info.DefaultDatabase}
 	}
 	return info
+}
+
+// databaseToShow is the database to begin with: the one that was asked for, or,
+// where the cluster has none of that name, the server's first.
+func databaseToShow(server *pgrunner.Server, asked string) string {
+	if known := server.Databases(); len(known) > 0 && !slices.Contains(known, asked) {
+		return known[0]
+	}
+	return asked
 }
 
 func timeOrNil(t time.Time) *time.Time {

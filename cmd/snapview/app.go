@@ -81,7 +81,7 @@ func (a *app) root() *cobra.Command {
 		}
 	}
 	add(groupLook, a.lsCommand(), a.openCommand(), a.queryCommand(), a.inspectCommand(), a.verifyCommand(), a.serveCommand(), a.nbdCommand(), a.indexCommand())
-	add(groupSession, a.sessionsCommand(), a.psqlCommand(), a.growthCommand(), a.limitCommand(), a.keepCommand(),
+	add(groupSession, a.sessionsCommand(), a.psqlCommand(), a.growthCommand(), a.linkCommand(), a.limitCommand(), a.keepCommand(),
 		a.checkpointCommand(), a.checkpointsCommand(), a.layersCommand(), a.forkCommand(), a.exportCommand(), a.closeCommand())
 	add(groupHost, a.doctorCommand(), a.cacheCommand(), a.gcCommand(), a.versionCommand())
 	root.AddCommand(exitCodesTopic())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/snapview/snapview/snapshot/snapshottest"
+	"github.com/snapview/snapview/web"
 )
 
 // ask runs a query that returns one value through a session's psql endpoint.
@@ -74,11 +76,47 @@ func TestCloseTearsASessionDownFromElsewhere(t *testing.T) {
 	}
 }
 
+// linkWorksOnce takes a new link to the page of the only session, and follows it
+// with a browser, and with another one.
+func linkWorksOnce(t *testing.T, state, id string) {
+	t.Helper()
+	socket, err := os.Stat(filepath.Join(state, "sessions", id, "control.sock"))
+	if err != nil || socket.Mode().Perm() != 0o600 || socket.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+		t.Errorf("who may open the control socket: %v, %v", socket, err)
+	}
+	var made struct{ Event, ID, URL string }
+	if err := json.Unmarshal([]byte(must(t, state, "link", "--json")), &made); err != nil || made.Event != "link" || made.ID != id {
+		t.Fatalf("link: %+v, %v", made, err)
+	}
+	var info web.Info
+	login(t, made.URL).call("GET", "/sessions/"+id, nil, http.StatusOK, &info)
+	if info.ID != id {
+		t.Errorf("the link shows session %q", info.ID)
+	}
+	if again, err := http.Get(made.URL); err != nil {
+		t.Error(err)
+	} else if again.Body.Close(); again.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the link lets a second browser in: %s", again.Status)
+	}
+	if other := strings.TrimSpace(must(t, state, "link", id[:5])); other == made.URL || !strings.HasPrefix(other, "http://127.0.0.1:") {
+		t.Errorf("the second link: %s", other)
+	}
+	if _, errs, code := snapview(t, state, "link", "nothere"); code != exitNoSession || !strings.Contains(errs, "nothere") {
+		t.Errorf("a link to no session: exit code %d, %s", code, errs)
+	}
+}
+
 func TestSessionEndsWithItsTimeToLive(t *testing.T) {
 	needsPostgres(t, "15")
 	state := stateDir(t)
-	r := start(t, state, "open", plainBackup(t), "--runner", "local", "--ttl", "1h")
-	id := r.untilReady()["id"].(string)
+	r := start(t, state, "open", plainBackup(t), "--runner", "local", "--ttl", "1h", "--db", "nope")
+	ready := r.untilReady()
+	id := ready["id"].(string)
+	// A name that the cluster does not have is of no use to psql.
+	if url, _ := ready["psql"].(string); ready["database"] != "postgres" || !strings.HasSuffix(url, "/postgres") {
+		t.Errorf("opened with --db nope: database %v, psql %s", ready["database"], url)
+	}
+	linkWorksOnce(t, state, id)
 	// The end is moved away, and to a second from now.
 	var kept, listed struct {
 		Event, ID string

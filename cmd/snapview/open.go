@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/snapview/snapview/session"
 	"github.com/snapview/snapview/web"
@@ -142,14 +143,21 @@ func (a *app) servePages(h *house, listen string, change ...func(*web.Options)) 
 	return p, nil
 }
 
+// ownSocket makes unix sockets that only their owner may open, from the moment
+// that they are there: on Linux the file that bind makes has the socket's own
+// mode, less the umask. A chmod afterwards would come late where the umask is 0.
+var ownSocket = net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+	if failed := raw.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }); failed != nil {
+		return failed
+	}
+	return err
+}}
+
 // control serves the API on a session's control socket until it is closed.
 func (p *pages) control(s *session.Session) error {
-	control, err := net.Listen("unix", s.ControlSocket())
+	control, err := ownSocket.Listen(context.Background(), "unix", s.ControlSocket())
 	if err != nil {
 		return fmt.Errorf("listening on the control socket: %w", err)
-	}
-	if err := os.Chmod(s.ControlSocket(), 0o600); err != nil {
-		return errors.Join(err, control.Close())
 	}
 	once := &onceListener{Listener: control}
 	go p.server.ServeControl(once) //nolint:errcheck // it ends with close
@@ -193,8 +201,9 @@ func (a *app) printReady(s *session.Session, p *pages, database string) {
 		return // it closed in the same instant
 	}
 	info, figures := s.Info(), s.Figures()
-	if database == "" && len(server.Databases()) > 0 {
-		database = server.Databases()[0]
+	asked := database
+	if database = databaseToShow(server, asked); asked != "" && asked != database && !a.json && !a.quiet {
+		fmt.Fprintf(a.err, "! there is no database %q; %s is shown first\n", asked, database)
 	}
 	link := p.server.NewLoginURL("/")
 	psql := psqlURL(info.PSQLAddr, server.Role(), server.Password(), database)

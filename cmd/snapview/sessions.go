@@ -16,7 +16,8 @@ func (a *app) sessionsCommand() *cobra.Command {
 		Aliases: []string{"ls-sessions"},
 		Short:   "List what is open on this host",
 		Long: `Lists the sessions of this host: those that are open, and those whose process
-died and left something behind (snapview gc cleans that up).`,
+died and left something behind (snapview gc cleans that up). snapview link prints
+a new link to the page of one that is open.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.listSessions() },
 	}

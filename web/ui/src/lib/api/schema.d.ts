@@ -439,6 +439,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/{id}/login-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new link that lets a browser in, once, and shows the session.
+         * @description For a browser that lost its cookie. Answered on the session's control socket alone (`snapview link`); requests of the page are refused with control-only. Links that were made before and not used stay valid.
+         */
+        post: operations["makeLoginLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sessions/{id}/checkpoints": {
         parameters: {
             query?: never;
@@ -1238,7 +1261,7 @@ export interface components {
             readable: boolean;
         };
         /** @enum {string} */
-        ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "not-owner" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
+        ErrorCode: "bad-request" | "unauthorized" | "token-invalid" | "forbidden-origin" | "header-missing" | "not-json" | "misdirected" | "not-found" | "session-not-found" | "dump-failed" | "not-owner" | "control-only" | "database-not-found" | "relation-not-found" | "row-not-found" | "query-not-found" | "export-not-found" | "method-not-allowed" | "not-ready" | "conflict" | "not-supported" | "too-large" | "busy" | "not-a-query" | "sql-error" | "timeout" | "cancelled" | "value-too-large" | "connection-lost" | "internal";
         /**
          * Format: int64
          * @description Read from the backup meanwhile by this and whatever ran beside it.
@@ -3156,6 +3179,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    makeLoginLink: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path: {
+                /** @description The session's id. */
+                id: components["parameters"]["SessionID"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The link. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Lets one browser in, as the operator. */
+                        url: string;
+                    };
                 };
             };
             default: components["responses"]["Problem"];
