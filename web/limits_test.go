@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -168,4 +169,25 @@ func TestStatements_OfOnePersonAreLimited(t *testing.T) {
 	if a := ask("ada's token", "demo", "select 1"); a.status != 200 {
 		t.Errorf("when hers have ended: %d %s", a.status, a.body)
 	}
+}
+
+// An audit log that cannot be written is seen by who watches the server.
+func TestHealth_TellsOfAnAuditLogThatFails(t *testing.T) {
+	var lost int64
+	var why error
+	e := newEnvOf(t, webtest.NewSession("demo", nil), func(o *web.Options) {
+		o.AuditState = func() (int64, error) { return lost, why }
+	})
+	var health struct{ Status, Detail string }
+	e.call("GET", "/healthz", nil, 200, &health)
+	if health.Status != "ok" || health.Detail != "" {
+		t.Errorf("%+v", health)
+	}
+	wantMetrics(t, e.metrics(), "snapview_audit_records_lost_total 0", "snapview_audit_failing 0")
+	lost, why = 7, errors.New("no space left on /a/secret/place")
+	e.call("GET", "/healthz", nil, 200, &health)
+	if health.Status != "degraded" || !strings.Contains(health.Detail, "audit log cannot be written") || strings.Contains(health.Detail, "secret") {
+		t.Errorf("%+v", health)
+	}
+	wantMetrics(t, e.metrics(), "snapview_audit_records_lost_total 7", "snapview_audit_failing 1")
 }

@@ -48,10 +48,30 @@ func newMetrics(s *Server) *metrics {
 	running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "snapview_statements_running", Help: "Statements and exports that run now.",
 	}, func() float64 { return float64(s.queries.count()) })
+	if s.opts.AuditState != nil {
+		m.registry.MustRegister(auditCollectors(s.opts.AuditState)...)
+	}
 	m.registry.MustRegister(running, refused("session", &s.queries.refusedBySession), refused("user", &s.queries.refusedByUser))
 	m.registry.MustRegister(m.statements, m.seconds, m.rows, m.requests, sessionsCollector{s.opts.Sessions},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// auditCollectors tell of an audit log that is not whole.
+func auditCollectors(state func() (int64, error)) []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "snapview_audit_records_lost_total", Help: "Statements and acts that the audit log does not have, because it could not be written.",
+		}, func() float64 { lost, _ := state(); return float64(lost) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "snapview_audit_failing", Help: "1 while the audit log cannot be written.",
+		}, func() float64 {
+			if _, why := state(); why != nil {
+				return 1
+			}
+			return 0
+		}),
+	}
 }
 
 func (m *metrics) statement(st Statement) {

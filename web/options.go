@@ -37,6 +37,10 @@ type Options struct {
 	// others feel (see Statement.Kind).
 	Audit func(Statement)
 
+	// AuditState, if not nil, says how many records Audit could not keep so far,
+	// and while that goes on why. It is cheap, and shown by /healthz and metrics.
+	AuditState func() (lost int64, why error)
+
 	// Desks keeps tabs, saved statements and history; nil keeps them until the
 	// server ends.
 	Desks *desk.Store

@@ -28,7 +28,15 @@ func (v Version) withDefaults() Version {
 }
 
 func (s *Server) getHealth(c echo.Context) error {
-	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+	health := map[string]string{"status": "ok"}
+	if s.opts.AuditState != nil {
+		if _, why := s.opts.AuditState(); why != nil {
+			// Still 200: the server answers, and starting it anew frees no disk. Why
+			// is in its log, for everybody may ask here.
+			health["status"], health["detail"] = "degraded", "the audit log cannot be written; statements go on"
+		}
+	}
+	return c.JSON(http.StatusOK, health)
 }
 
 func (s *Server) getVersion(c echo.Context) error {

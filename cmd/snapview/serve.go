@@ -120,6 +120,7 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 	catalogue := newCatalogue(h, s.stores, s.depth, opts, h.limits.OpenLimits)
 	pages, err := a.servePages(h, s.listen, func(o *web.Options) {
 		o.Catalogue, o.Users, o.TLS, o.Audit, o.AllowedHosts = catalogue, team.users, team.tls, team.audit, s.team.hosts
+		o.AuditState = team.auditState
 		o.Logger, o.MaxStatementsPerUser = opts.Logger, s.team.statements
 	})
 	if err != nil {

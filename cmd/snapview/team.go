@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -11,12 +10,12 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/snapview/snapview/web"
+	"github.com/snapview/snapview/web/auditlog"
 )
 
 // teamFlags are those of a server that several people share.
@@ -39,7 +38,7 @@ func (f *teamFlags) add(c *cobra.Command) {
 	flags.StringArrayVar(&f.hosts, "allowed-host", nil, "another name that the page may be reached by, such as the proxy's (repeatable)")
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate chain in PEM: the page is served by HTTPS")
 	flags.StringVar(&f.key, "tls-key", "", "its private key in PEM")
-	flags.StringVar(&f.auditLog, "audit-log", "", "append a line of JSON for every statement that is run on the page, by psql or another client, or by a command: who, when, what, rows, bytes")
+	flags.StringVar(&f.auditLog, "audit-log", "", "append a line of JSON for every statement that is run on the page, by psql or another client, or by a command: who, when, what, rows, bytes; while it cannot be written, statements go on, and that is said, counted and shown by /healthz")
 	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address on which /metrics answers Prometheus, without a login")
 	flags.IntVar(&f.statements, "max-statements-per-user", web.DefaultStatementsPerUser, "how many statements and exports one of these people may run at once, over all sessions")
 	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
@@ -51,6 +50,8 @@ type team struct {
 	tls     *tls.Config
 	audit   func(web.Statement)
 	closers []func() error
+
+	auditState func() (lost int64, why error) // nil without an audit log
 }
 
 func (t *team) Close() error {
@@ -89,11 +90,12 @@ func (f *teamFlags) open(complain func(error)) (*team, error) {
 		t.tls = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	if f.auditLog != "" {
-		log, err := os.OpenFile(f.auditLog, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		log, err := auditlog.Open(f.auditLog, complain)
 		if err != nil {
-			return nil, fmt.Errorf("the audit log: %w", err)
+			return nil, err
 		}
-		t.audit = auditTo(log, complain)
+		t.audit = func(s web.Statement) { log.Append(s) }
+		t.auditState = log.State
 		t.closers = append(t.closers, log.Close)
 	}
 	return t, nil
@@ -145,22 +147,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	return netip.ParsePrefix(s)
-}
-
-// auditTo writes a line for each statement.
-func auditTo(log *os.File, complain func(error)) func(web.Statement) {
-	var mu sync.Mutex
-	return func(s web.Statement) {
-		line, err := json.Marshal(s)
-		if err == nil {
-			mu.Lock()
-			_, err = log.Write(append(line, '\n')) // one write: lines of two processes do not mix
-			mu.Unlock()
-		}
-		if err != nil {
-			complain(fmt.Errorf("the audit log: %w", err))
-		}
-	}
 }
 
 // serveMetrics answers Prometheus until the team is closed.
