@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *catalogue) Refresh(ctx context.Context) error {
 		state.CheckedAt, state.Millis = &now, float64(now.Sub(began))/float64(time.Millisecond)
 		state.items, state.Snapshots = items, len(items)
 		if err != nil {
-			state.Problem = err.Error()
+			state.Problem = strings.TrimPrefix(err.Error(), state.Reference+": ") // it stands beside it
 		}
 		c.mu.Lock()
 		c.found[i] = state

@@ -119,7 +119,8 @@ func TestServeOpensWhatItsStoresHold(t *testing.T) {
 	snapshottest.Untouched(t, store)
 	state := stateDir(t)
 	empty := t.TempDir()
-	r := start(t, state, "serve", "--store", store, "--store", empty, "--runner", "local", "--max-sessions", "1", "--max-overlay", "1GiB", "--max-ttl", "9h")
+	gone := filepath.Join(empty, "gone", "backups")
+	r := start(t, state, "serve", "--store", store, "--store", empty, "--store", gone, "--runner", "local", "--max-sessions", "1", "--max-overlay", "1GiB", "--max-ttl", "9h")
 	b := login(t, r.until("serving", func(e map[string]any) bool { return e["event"] == "serving" })["url"].(string))
 
 	var list web.CatalogueList
@@ -127,7 +128,7 @@ func TestServeOpensWhatItsStoresHold(t *testing.T) {
 	if len(list.Items) != 1 || list.Items[0].Reference != plainBackup(t) || list.Items[0].Major != 15 {
 		t.Fatalf("the catalogue: %+v", list.Items)
 	}
-	if len(list.Stores) != 2 || list.Stores[0].CheckedAt == nil || list.Stores[1].Problem == "" || list.Limits.Sessions != 1 {
+	if len(list.Stores) != 3 || !strings.HasPrefix(list.Stores[2].Problem, "it is not there: this host has no "+filepath.Dir(gone)+".") || list.Stores[0].CheckedAt == nil || list.Stores[1].Problem == "" || list.Limits.Sessions != 1 {
 		t.Errorf("the stores: %+v, %+v", list.Stores, list.Limits)
 	}
 	reference := list.Items[0].Reference

@@ -64,7 +64,7 @@ func TestList_FindsWhatLiesInATree(t *testing.T) {
 	if _, err := sources.List(t.Context(), filepath.Join(dir, "notes"), sources.ListOptions{}); !errors.Is(err, snapshot.ErrNotABackup) {
 		t.Errorf("a folder without any: %v", err)
 	}
-	if _, err := sources.List(t.Context(), filepath.Join(dir, "nowhere"), sources.ListOptions{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := sources.List(t.Context(), filepath.Join(dir, "nowhere"), sources.ListOptions{}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "this host has no "+dir) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }

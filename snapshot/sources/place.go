@@ -159,7 +159,7 @@ func (o *opening) find(ref string) (p *place, selected string, err error) {
 func (p *place) findHere() error {
 	at, err := resolve(p.ref)
 	if err != nil {
-		return err
+		return notHere(p.ref, err)
 	}
 	p.name = "."
 	if info, err := os.Lstat(at); err != nil {

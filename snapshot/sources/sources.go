@@ -7,6 +7,7 @@ package sources
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func (o *opening) open(ref string) (*snapshot.Snapshot, error) {
 		place, _ := SplitRef(ref)
 		info, err := os.Stat(place)
 		if err != nil {
-			return nil, err
+			return nil, notHere(place, err)
 		}
 		switch {
 		case info.Mode().Type() == fs.ModeDevice: // a block device, such as an LVM snapshot
@@ -106,6 +107,23 @@ func (p *place) open(opts snapshot.Options) (*snapshot.Snapshot, error) {
 		return nil, p.nothing()
 	}
 	return k.open(p, opts)
+}
+
+// notHere says of a path that is not there how much of it is missing: a disk that
+// is not mounted lacks more than a name that was misspelt. Other errors stay.
+func notHere(ref string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	missing := ref
+	var at *fs.PathError
+	if _, err := filepath.EvalSymlinks(ref); errors.As(err, &at) {
+		missing = at.Path
+	}
+	if abs, err := filepath.Abs(missing); err == nil {
+		missing = abs
+	}
+	return snapshot.Errorf(fs.ErrNotExist, "%s: it is not there: this host has no %s. Check the path, and that the disk or share that it lies on is mounted", ref, missing)
 }
 
 // resolve returns a path on this host, absolute and without links.

@@ -289,7 +289,7 @@ func TestOpen_NamesOtherKinds(t *testing.T) {
 		class error
 		says  string
 	}{
-		{"nothing there", func(*testing.T) string { return "/nowhere/at/all" }, fs.ErrNotExist, "/nowhere"},
+		{"nothing there", func(*testing.T) string { return "/nowhere/at/all" }, fs.ErrNotExist, "/nowhere/at/all: it is not there: this host has no /nowhere."},
 		{"an address", func(*testing.T) string { return "ftp://bucket/key" }, snapshot.ErrUnsupported, "ftp://"},
 		{"empty folder", folder(), snapshot.ErrNotABackup, "PG_VERSION"},
 		{"data directory below", folder("pgdata/PG_VERSION"), snapshot.ErrNotABackup, "pgdata"},
