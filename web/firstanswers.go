@@ -20,7 +20,8 @@ const answersMark = "FIRST_ANSWERS"
 
 const (
 	// firstWithin bounds how long a page waits for its answers, which it can
-	// ask for itself. The browser loads the page's files meanwhile.
+	// ask for itself and then gets from where they are being made (firstasks.go).
+	// The browser loads the page's files meanwhile.
 	firstWithin = 100 * time.Millisecond
 	// firstBytes bounds one of them; the page has more to do with longer ones
 	// than to wait for them.
@@ -111,6 +112,15 @@ func firstRequests(base string, view []string, query url.Values) []string {
 
 type firstAskKey struct{}
 
+// The roles of a request that the server makes of itself: one waits for an answer
+// as long as the page does, the other makes it.
+type firstAskRole int
+
+const (
+	firstAskWaits firstAskRole = iota + 1
+	firstAskRuns
+)
+
 // isFirstAsk says whether it is the server that asks, and no client: that is no
 // request, and one that took too long for the page is not one that failed.
 func isFirstAsk(ctx context.Context) bool { return ctx.Value(firstAskKey{}) != nil }
@@ -121,13 +131,13 @@ func (s *Server) firstAnswer(ctx context.Context, r *http.Request, path string) 
 	if err != nil {
 		return nil, false
 	}
-	ask := r.Clone(context.WithValue(ctx, firstAskKey{}, true))
+	ask := r.Clone(context.WithValue(ctx, firstAskKey{}, firstAskWaits))
 	ask.URL, ask.RequestURI = u, path
 	for _, name := range []string{"Accept-Encoding", "Range", "If-None-Match", "If-Modified-Since"} {
 		ask.Header.Del(name)
 	}
 	ask.Header.Set("Accept", "application/json")
-	w := &answerWriter{header: make(http.Header)}
+	w := newAnswerWriter(firstBytes)
 	s.http.Handler.ServeHTTP(w, ask)
 	if w.status != http.StatusOK || w.over || ctx.Err() != nil || !json.Valid(w.body.Bytes()) {
 		return nil, false
@@ -135,12 +145,17 @@ func (s *Server) firstAnswer(ctx context.Context, r *http.Request, path string) 
 	return bytes.TrimSpace(w.body.Bytes()), true
 }
 
-// An answerWriter keeps an answer of at most firstBytes.
+// An answerWriter keeps an answer of at most limit bytes.
 type answerWriter struct {
+	limit  int
 	header http.Header
 	status int
 	body   bytes.Buffer
 	over   bool
+}
+
+func newAnswerWriter(limit int) *answerWriter {
+	return &answerWriter{limit: limit, header: make(http.Header)}
 }
 
 func (w *answerWriter) Header() http.Header { return w.header }
@@ -153,7 +168,7 @@ func (w *answerWriter) WriteHeader(status int) {
 
 func (w *answerWriter) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
-	if w.body.Len()+len(p) > firstBytes {
+	if w.body.Len()+len(p) > w.limit {
 		w.over = true
 	} else if !w.over {
 		w.body.Write(p)

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/snapview/snapview/web/webtest"
 )
@@ -74,6 +77,67 @@ func shape(v any) string {
 		panic(err)
 	}
 	return regexp.MustCompile(`[0-9]+(\.[0-9]+)?`).ReplaceAllString(string(b), "0")
+}
+
+// TestFirstAnswers_GoOnWithoutThePage: on a slow catalogue the page comes without
+// an answer, and its own request gets the one that is under way: one statement, on
+// a connection that is kept. It ends with the session.
+func TestFirstAnswers_GoOnWithoutThePage(t *testing.T) {
+	e := newEnv(t)
+	const ask = "/api/v1/sessions/demo/databases?sizes=false"
+	slow, err := pgx.Connect(t.Context(), cluster(t).SuperDSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close(context.Background()) //nolint:errcheck // it ends with the test
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := slow.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := func() (pids []int32) {
+		t.Helper()
+		err := slow.QueryRow(t.Context(), `select coalesce(array_agg(pid), '{}') from pg_locks where not granted and relation = 'pg_shdescription'::regclass`).Scan(&pids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pids
+	}
+	// A slow machine may not come as far as the question at once.
+	untilItWaits := func() {
+		t.Helper()
+		exec("begin; lock table pg_shdescription in access exclusive mode")
+		eventually(t, "the page's question waits", func() bool {
+			if got := e.firstAnswers("/s/demo/sql"); got[ask] != nil {
+				t.Fatalf("the catalogue was locked, and came: %s", got[ask])
+			}
+			return len(waiting()) == 1
+		})
+	}
+	untilItWaits()
+	before := waiting()
+	// Who comes from elsewhere is refused, and not answered by what is under way.
+	a := e.raw(e.client, "GET", ask, map[string]string{"Sec-Fetch-Site": "cross-site"}, nil)
+	wantProblem(t, a, 403, "forbidden-origin")
+	answered := make(chan answer, 1)
+	go func() { answered <- e.raw(e.client, "GET", ask, nil, nil) }()
+	time.Sleep(50 * time.Millisecond) // a second statement would have begun by then, on most machines
+	if now := waiting(); !slices.Equal(now, before) {
+		t.Errorf("%v wait, %v did", now, before)
+	}
+	exec("commit")
+	if a := <-answered; a.status != 200 || !strings.Contains(string(a.body), `"name":"shop"`) || !strings.HasPrefix(a.header.Get("Content-Type"), "application/json") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	var kept bool
+	if err := slow.QueryRow(t.Context(), "select exists (select from pg_stat_activity where pid = $1 and state = 'idle')", before[0]).Scan(&kept); err != nil || !kept {
+		t.Errorf("the connection was not kept: %v", err)
+	}
+	untilItWaits()
+	e.call("DELETE", "/sessions/demo", nil, 202, nil)
+	eventually(t, "it has ended with the session", func() bool { return len(waiting()) == 0 })
+	exec("commit")
 }
 
 func TestFirstAnswers_AreForWhoMayAsk(t *testing.T) {

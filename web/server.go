@@ -26,6 +26,7 @@ type Server struct {
 	pools   *pools
 	queries *queries
 	tickets *tickets
+	first   *firstAsks
 	users   userHashes
 	desks   *desk.Store
 	metrics *metrics
@@ -69,7 +70,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, log: opts.Logger, auth: newAuthenticator(), assets: assets,
-		pools: newPools(), queries: newQueries(opts.MaxStatements, opts.MaxStatementsPerUser), tickets: newTickets(),
+		pools: newPools(), queries: newQueries(opts.MaxStatements, opts.MaxStatementsPerUser), tickets: newTickets(), first: newFirstAsks(),
 		users: opts.Users.hashes(), desks: opts.Desks,
 	}
 	s.metrics = newMetrics(s)

@@ -122,6 +122,7 @@ func (s *Server) closeSession(c echo.Context) error {
 	}
 	id := session.Info().ID
 	s.queries.cancelSession(id, errClosing)
+	s.first.closeSession(id)
 	s.pools.closeSession(id)
 	if err := session.Close(c.Request().Context()); err != nil {
 		return err
