@@ -43,6 +43,7 @@ type offered struct {
 	started time.Time
 	took    time.Duration // once it has ended
 	run     *running
+	stopped bool // by cancelDownload
 	err     error
 }
 
@@ -53,7 +54,17 @@ func (o *offered) runs(run *running) {
 	}
 	o.tickets.mu.Lock()
 	defer o.tickets.mu.Unlock()
-	o.run = run
+	if o.run = run; o.stopped {
+		run.cancel(errCancelled)
+	}
+}
+
+// stop cancels a download that was asked for, or will as soon as it has a
+// statement. tickets.mu is held.
+func (o *offered) stop() {
+	if o.stopped = true; o.run != nil {
+		o.run.cancel(errCancelled)
+	}
 }
 
 // failed tells why the answer breaks off, which must happen before ended.
@@ -189,9 +200,7 @@ func (s *Server) cancelDownload(c echo.Context) error {
 		return problem(http.StatusForbidden, "not-owner", "the download is somebody else's").
 			withHint("who began it, the owner of the session and the operator can cancel it")
 	case o.state == downloadRunning:
-		if o.run != nil {
-			o.run.cancel(errCancelled)
-		}
+		o.stop()
 	default:
 		delete(s.tickets.open, o.key)
 	}

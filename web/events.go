@@ -26,8 +26,11 @@ func (s *Server) streamEvents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s.streams.Add(1)
-	defer s.streams.Add(-1)
+	leave, err := s.streams.begin(userOf(c))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, cancel := context.WithCancel(c.Request().Context())
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()

@@ -168,3 +168,36 @@ func TestDisk_RangesAndRefusals(t *testing.T) {
 	e.refused("GET", "/sessions/demo/disk?checkpoint=c1&format=vmdk", nil, 400, "bad-request")
 	e.refused("GET", "/sessions/demo/disk?checkpoint=c9", nil, 404, "not-found")
 }
+
+// One user's streams leave room for others'.
+func TestEvents_AreBoundedPerUser(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil), twoUsers)
+	client := stranger(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	open := func(token string) *http.Response {
+		t.Helper()
+		req := e.request(http.MethodGet, "/sessions/demo/events", nil).WithContext(ctx)
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		return res
+	}
+	const most = 64
+	for n := range most {
+		if res := open("ada's token"); res.StatusCode != 200 {
+			t.Fatalf("stream %d: status %d", n+1, res.StatusCode)
+		}
+	}
+	a := e.raw(client, "GET", "/api/v1/sessions/demo/events", bearer("ada's token"), nil)
+	wantProblem(t, a, 429, "busy")
+	if res := open("bob's token"); res.StatusCode != 200 {
+		t.Errorf("somebody else's stream: status %d", res.StatusCode)
+	}
+	cancel()
+	ctx = t.Context()
+	eventually(t, "there is room again", func() bool { return open("ada's token").StatusCode == 200 })
+}

@@ -1,8 +1,10 @@
 package web_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -35,9 +37,17 @@ func (l *auditLog) all() []web.Statement {
 }
 
 func (e *env) metrics() string {
+	return e.scrape("127.0.0.1:9187").Body.String()
+}
+
+// scrape asks for the metrics as a monitoring system that knows them by a name.
+func (e *env) scrape(host string) *httptest.ResponseRecorder {
 	scrape := httptest.NewRecorder()
-	e.server.Metrics().ServeHTTP(scrape, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	return scrape.Body.String()
+	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9187}
+	r := httptest.NewRequestWithContext(context.WithValue(context.Background(), http.LocalAddrContextKey, local), http.MethodGet, "/metrics", nil)
+	r.Host = host
+	e.server.Metrics().ServeHTTP(scrape, r)
+	return scrape
 }
 
 func wantMetrics(t *testing.T, have string, want ...string) {
@@ -168,6 +178,18 @@ func TestStatements_OfOnePersonAreLimited(t *testing.T) {
 	running.Wait()
 	if a := ask("ada's token", "demo", "select 1"); a.status != 200 {
 		t.Errorf("when hers have ended: %d %s", a.status, a.body)
+	}
+}
+
+// A foreign page whose name leads here (DNS rebinding) reads no figures either.
+func TestMetrics_AreForTheHostThatIsOurs(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil), func(o *web.Options) { o.AllowedHosts = []string{"backups.example.org"} })
+	for host, want := range map[string]int{
+		"127.0.0.1:9187": 200, "localhost:9187": 200, "backups.example.org:9187": 200, "evil.example.net:9187": 421, "127.0.0.1:1": 421,
+	} {
+		if a := e.scrape(host); a.Code != want || strings.Contains(a.Body.String(), "snapview_sessions") != (want == 200) {
+			t.Errorf("%s: status %d", host, a.Code)
+		}
 	}
 }
 

@@ -90,9 +90,19 @@ func (m *metrics) request(method string, status int) {
 }
 
 // Metrics returns a handler of the server's metrics. It asks for no login: serve
-// it where only the monitoring system comes.
+// it where only the monitoring system comes. The Host must be the address that the
+// request came in on, or one of Options.AllowedHosts, as for the page: with no
+// login, the name is all that keeps a foreign page in somebody's browser out.
 func (s *Server) Metrics() http.Handler {
-	return promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
+	figures := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.hostAllowed(r) {
+			http.Error(w, "metrics are not served for the host "+strconv.Quote(r.Host)+": scrape the address itself, or start serve with --allowed-host NAME",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		figures.ServeHTTP(w, r)
+	})
 }
 
 // sessionsCollector looks at the sessions when it is asked.

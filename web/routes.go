@@ -58,7 +58,7 @@ func (s *Server) routes(g *echo.Group) {
 	g.POST("/sessions/:id/login-link", s.makeLoginLink)
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
 	g.POST("/sessions/:id/checkpoints", s.owned(s.createCheckpoint))
-	g.POST("/sessions/:id/forks", s.createFork)
+	g.POST("/sessions/:id/forks", s.owned(s.createFork))
 	g.GET("/sessions/:id/layers", s.listLayers)
 	g.DELETE("/sessions/:id/layers/:layer", s.owned(s.discardLayer))
 	g.POST("/sessions/:id/layers/:layer/merge", s.owned(s.mergeLayer))

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/snapview/snapview/web/desk"
@@ -27,12 +26,11 @@ type Server struct {
 	queries *queries
 	tickets *tickets
 	first   *firstAsks
+	streams *streams
 	users   userHashes
 	desks   *desk.Store
 	metrics *metrics
 	http    *http.Server
-
-	streams atomic.Int64 // event streams that are open
 
 	ctx    context.Context // done when Shutdown begins: streams end
 	cancel context.CancelFunc
@@ -70,7 +68,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{
 		opts: opts, log: opts.Logger, auth: newAuthenticator(), assets: assets,
-		pools: newPools(), queries: newQueries(opts.MaxStatements, opts.MaxStatementsPerUser), tickets: newTickets(), first: newFirstAsks(),
+		pools: newPools(), queries: newQueries(opts.MaxStatements, opts.MaxStatementsPerUser), tickets: newTickets(), first: newFirstAsks(), streams: newStreams(),
 		users: opts.Users.hashes(), desks: opts.Desks,
 	}
 	s.metrics = newMetrics(s)
@@ -149,7 +147,7 @@ func hostForBrowser(addr net.Addr) string {
 // the event that its session is closed, or until ctx is done. Called between
 // the end of the sessions and Shutdown, it lets open pages hear of the end.
 func (s *Server) Drain(ctx context.Context) {
-	for s.streams.Load() > 0 {
+	for s.streams.count() > 0 {
 		select {
 		case <-time.After(5 * time.Millisecond):
 		case <-ctx.Done():

@@ -1,7 +1,11 @@
 package web
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,8 +15,15 @@ import (
 // ticketLife is how long a prepared export waits for its download.
 const ticketLife = 2 * time.Minute
 
-// maxTickets is how many wait at once.
-const maxTickets = 200
+const (
+	// maxTickets is how many wait at once, of everybody, and how many that ended
+	// are remembered.
+	maxTickets = 200
+	// maxTicketsPerUser is how many of them may be one user's, so that nobody takes
+	// the others' places. The operator, and everybody where people are not told
+	// apart, has no such limit.
+	maxTicketsPerUser = 40
+)
 
 // A download is a file that was prepared by a POST and waits for the browser: a
 // download is a plain GET, which must not carry a statement in its address.
@@ -36,13 +47,19 @@ func (t *tickets) add(o *offered) error {
 	defer t.mu.Unlock()
 	now := time.Now()
 	t.forget(now)
-	waiting := 0
+	waiting, own := 0, 0
 	for _, have := range t.open {
 		if have.state == downloadWaiting {
-			waiting++
+			if waiting++; have.user == o.user {
+				own++
+			}
 		}
 	}
-	if waiting >= maxTickets {
+	switch {
+	case o.user != "" && own >= maxTicketsPerUser:
+		return problem(http.StatusTooManyRequests, "busy", strconv.Itoa(own)+" of your exports wait to be downloaded").
+			withHint("withdraw some, or wait two minutes until they expire")
+	case waiting >= maxTickets:
 		return problem(http.StatusTooManyRequests, "busy", "too many exports wait to be downloaded")
 	}
 	o.tickets, o.state, o.created, o.expires = t, downloadWaiting, now, now.Add(ticketLife)
@@ -66,23 +83,26 @@ func (t *tickets) take(key queryKey, user string) *offered {
 	return o
 }
 
-// forget drops what has expired. mu is held.
+// forget drops what has expired, and of what has ended, where that is too much,
+// the oldest of whoever has the most. mu is held.
 func (t *tickets) forget(now time.Time) {
-	var oldest *offered
-	ended := 0
+	oldest, ended, all := make(map[string]*offered), make(map[string]int), 0
 	for key, o := range t.open {
 		switch {
 		case o.state == downloadRunning:
 		case now.After(o.expires):
 			delete(t.open, key)
 		case o.state != downloadWaiting:
-			if ended++; oldest == nil || o.expires.Before(oldest.expires) {
-				oldest = o
+			all++
+			ended[o.user]++
+			if have := oldest[o.user]; have == nil || o.expires.Before(have.expires) {
+				oldest[o.user] = o
 			}
 		}
 	}
-	if ended > maxTickets {
-		delete(t.open, oldest.key)
+	if all > maxTickets {
+		most := slices.MaxFunc(slices.Collect(maps.Keys(ended)), func(a, b string) int { return cmp.Compare(ended[a], ended[b]) })
+		delete(t.open, oldest[most].key)
 	}
 }
 

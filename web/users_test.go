@@ -134,7 +134,7 @@ func TestUsers_OwnWhatTheyOpen(t *testing.T) {
 		t.Fatalf("%d %s", open.status, open.body)
 	}
 	e.reaches("opened-1", web.StateReady)
-	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"PUT", "/time-to-live"}, {"POST", "/checkpoints"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}} {
+	for _, write := range [][2]string{{"DELETE", ""}, {"PUT", "/limit"}, {"PUT", "/time-to-live"}, {"POST", "/checkpoints"}, {"POST", "/forks"}, {"DELETE", "/layers/x"}, {"POST", "/layers/x/merge"}} {
 		a := e.raw(client, write[0], "/api/v1/sessions/opened-1"+write[1], bearer("bob's token"), strings.NewReader(`{}`))
 		wantProblem(t, a, 403, "not-owner")
 	}
@@ -149,14 +149,33 @@ func TestUsers_OwnWhatTheyOpen(t *testing.T) {
 	}
 }
 
-func TestUsers_OwnTheForksThatTheyAskFor(t *testing.T) {
-	session := webtest.NewSession("demo", nil) // the dba's
+// A fork seals a layer of the session: it is the owner's to make, and the
+// operator's.
+func TestUsers_ForkTheirOwnSessions(t *testing.T) {
+	session := webtest.NewSession("demo", nil)
 	session.HasLayers = true
-	e := newEnvOf(t, session, twoUsers)
-	a := e.raw(stranger(t), "POST", "/api/v1/sessions/demo/forks", bearer("ada's token"), strings.NewReader(`{"checkpoint":"base"}`))
-	if a.status != 201 || !strings.Contains(string(a.body), `"owner":"ada"`) {
-		t.Errorf("%d %s", a.status, a.body)
+	e := newEnvOf(t, session, func(o *web.Options) {
+		o.Users = web.Users{Tokens: map[string]string{"dba's token": "dba", "ada's token": "ada"}}
+	})
+	fork := func(token string) answer {
+		return e.raw(stranger(t), "POST", "/api/v1/sessions/demo/forks", bearer(token), strings.NewReader(`{}`))
 	}
+	before := len(e.checkpoints())
+	wantProblem(t, fork("ada's token"), 403, "not-owner")
+	if after := len(e.checkpoints()); after != before {
+		t.Errorf("a fork that was refused made a checkpoint: %d, %d before", after, before)
+	}
+	if a := fork("dba's token"); a.status != 201 || !strings.Contains(string(a.body), `"owner":"dba"`) {
+		t.Errorf("the owner's: %d %s", a.status, a.body)
+	}
+	e.call("POST", "/sessions/demo/forks", map[string]any{}, 201, nil) // the operator's
+}
+
+func (e *env) checkpoints() []web.Checkpoint {
+	e.t.Helper()
+	var list struct{ Items []web.Checkpoint }
+	e.call("GET", "/sessions/demo/checkpoints", nil, 200, &list)
+	return list.Items
 }
 
 // Two people ask something of a session that is a third one's.

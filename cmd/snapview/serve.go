@@ -52,8 +52,8 @@ somebody ends a session or discards layers.
 
 For a team: --auth-token-file or --auth-header tells people apart, --tls-cert and
 --tls-key encrypt, --audit-log keeps who ran what, on the page and with psql,
---metrics-listen answers Prometheus. What somebody has opened all may look into; closing it, its limit and
-its checkpoints are his. The URL that is printed lets the operator in.`,
+--metrics-listen answers Prometheus. What somebody has opened all may look into; closing it, its limit, its
+checkpoints and forks of it are his. The URL that is printed lets the operator in.`,
 		Example: `  snapview serve --store /backups --store /var/lib/pgbackrest
   snapview serve --store /backups --listen 127.0.0.1:8080 --max-sessions 4 --max-overlay 5GiB
   snapview serve --store /backups --max-sessions 6 --max-overlay-total 40GiB --memory 2GiB --memory-total 8GiB
