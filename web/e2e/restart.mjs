@@ -95,7 +95,7 @@ const steps = {
     await page.getByRole('alert').getByText('Connection lost').waitFor();
     const link = await start(port);
     await page.getByRole('heading', { name: 'This browser has not been let in' }).waitFor();
-    await page.getByText('snapview sessions', { exact: true }).waitFor();
+    await page.getByText('snapview link', { exact: true }).waitFor();
     const other = await browser.context.newPage();
     await other.goto(link);
     await page.getByRole('heading', { name: 'The snapshot' }).waitFor();

@@ -34,6 +34,7 @@ export const choose = [
       await list.getByRole('link').first().click();
       const dialog = page.getByRole('dialog');
       await dialog.getByText(/checks and facts/).waitFor();
+      assert.ok(await dialog.getByLabel('Name').evaluate((field) => field === document.activeElement), 'Enter closes the dialog');
       await dialog.getByLabel('Time to live').fill('soon');
       assert.equal(await dialog.getByRole('button', { name: 'Open', exact: true }).isDisabled(), true);
       await dialog.getByLabel('Time to live').fill('2h');
