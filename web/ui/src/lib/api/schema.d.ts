@@ -320,6 +320,7 @@ export interface paths {
          * @description Each message has `id` (increasing), `event` (the type) and `data` (an Event as JSON). With the header
          *     `Last-Event-ID`, or the parameter `after`, the events after that id are replayed first; without either, all that
          *     are kept. After `closed` the stream ends. A comment line every 15 seconds keeps proxies from closing it.
+         *     A user may have 64 streams open at once, the operator 512; 429 `busy` beyond.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -495,7 +496,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Open another session over the same sealed layers; nothing is copied. 501 `not-supported` as above. */
+        /**
+         * Open another session over the same sealed layers; nothing is copied. 501 `not-supported` as above.
+         * @description For the owner of the session and the operator, others get 403 `not-owner`: a fork seals a layer of the session, and keeps it from being merged or discarded.
+         */
         post: operations["createFork"];
         delete?: never;
         options?: never;
@@ -1281,8 +1285,12 @@ export interface components {
             name: string;
         };
         Health: {
-            /** @constant */
-            status: "ok";
+            /**
+             * @description Degraded: it answers, but not all is well; detail says what.
+             * @enum {string}
+             */
+            status: "ok" | "degraded";
+            detail?: string;
         };
         Version: {
             version: string;
