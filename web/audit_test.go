@@ -25,7 +25,7 @@ var showsNoRows = []string{
 	"getPreflight", "openSession", "listSessions", "getSession", "closeSession", "getSnapshot", "streamEvents", "getOverlay", "getGrowth",
 	"getGrowthSteps", "setLimit", "keepSession", "listCheckpoints", "createCheckpoint", "createFork", "listLayers", "discardLayer", "mergeLayer",
 	"getDiskExtents", "listDatabases", "listSchemas", "listRelations", "searchDatabase", "getCompletion", "getRelationByName", "getRelation",
-	"listObjects", "getObject", "listQueries", "cancelQuery", "listDownloads", "cancelDownload",
+	"listObjects", "listByteColumns", "getObject", "listQueries", "cancelQuery", "listDownloads", "cancelDownload",
 	// These have PostgreSQL parse a statement; downloadExport runs it.
 	"createExport", "createDump",
 }

@@ -169,7 +169,7 @@ func TestServeLimitsWhatAllHold(t *testing.T) {
 			acts[st.User+" "+st.Kind]++
 		}
 	}
-	if len(acts) != 3 || acts["ada limit"] != 1 || acts["ada close"] != 1 || acts["ben keep"] != 1 {
+	if len(acts) != 5 || acts["ada open"] != 1 || acts["ben open"] != 1 || acts["ada limit"] != 1 || acts["ada close"] != 1 || acts["ben keep"] != 1 {
 		t.Errorf("the audit log has %v\n%s", acts, log)
 	}
 }

@@ -86,7 +86,10 @@ func TestServeForATeam(t *testing.T) {
 	}
 	log := readAudit(t, audit)
 	auditOf(t, log, opened, byClients)
-	line := log[0]
+	if act := log[0]; act.Kind != "open" || act.User != "ada" || act.Session != opened.ID || act.Detail != "writable" {
+		t.Errorf("audit: %+v", act)
+	}
+	line := log[1]
 	if line.Via != web.ViaPage || line.User != "ada" || line.Owner != "ada" || line.SQL != "select count(*) from acct" || line.Rows != 1 || line.Outcome != "ok" || line.Session != opened.ID || line.Reference != plainBackup(t) {
 		t.Errorf("audit: %+v", line)
 	}
