@@ -103,6 +103,10 @@ export const leave = [
         await page.goto(world.base + '/end');
         await page.getByText("This session is the dba's, who alone may end it").waitFor();
         assert.equal(await page.getByRole('button', { name: 'End the session…' }).isDisabled(), true);
+        await page.goto(world.base + '/layers?ask=fork');
+        await page.getByRole('dialog').getByText("This session is the dba's, who alone may seal, fork").waitFor();
+        assert.equal(await page.getByRole('button', { name: 'Open the fork' }).count(), 0);
+        await page.goto(world.base + '/end');
 
         // What holds the writes is what all have, and who has most is said.
         stats = { holding: true, holdingReason: 'total-quota', holdingWhy: 'The overlays of all sessions together have reached their limit.' };
