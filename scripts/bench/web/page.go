@@ -20,7 +20,7 @@ func page(ctx context.Context, o options, s *server) error {
 		return fmt.Errorf("node %s: %w", o.script, err)
 	}
 	var got struct {
-		FirstView, WarmView                             []float64 // ms
+		Empty, FirstView, WarmView                      []float64 // ms
 		Tables, TablesLoad, TablesAPI, Table, TableLoad []float64 // ms
 		ScriptBytes, AllBytes                           []float64
 		Load                                            []float64 // ms, a million rows into the page
@@ -42,6 +42,7 @@ func page(ctx context.Context, o options, s *server) error {
 		return w
 	}
 	fmt.Println("| the page in Chromium, headless, on this machine | median | target |\n| --- | --- | --- |")
+	line("a page of one link made by one script: what any page takes here, ms", "", got.Empty, "%.0f")
 	line("first view usable, nothing cached, ms", "200", got.FirstView, "%.0f")
 	line("first view usable, files cached, ms", "", got.WarmView, "%.0f")
 	line("script before it, KiB as sent", "60", scale(got.ScriptBytes, 1024), "%.1f")
