@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -22,10 +21,10 @@ func (v *sessionView) Snapshot(context.Context) (web.Snapshot, error) {
 		for _, change := range server.Changes() {
 			out.Changes = append(out.Changes, web.Change{What: change, Why: "so that it starts here, in the overlay only"})
 		}
-		if known := server.Databases(); v.database != "" && len(known) > 0 && !slices.Contains(known, v.database) {
+		if shown := databaseToShow(server, v.database); v.database != "" && shown != v.database {
 			out.Warnings = append(out.Warnings, web.Warning{
 				Code: "database", Severity: web.SeverityWarning,
-				Title: fmt.Sprintf("There is no database %q; %s is shown first", v.database, known[0]),
+				Title: fmt.Sprintf("There is no database %q; %s is shown first", v.database, shown),
 			})
 		}
 		for _, w := range server.Warnings() {
