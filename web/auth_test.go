@@ -209,6 +209,25 @@ func TestGuard_Headers(t *testing.T) {
 	wantProblem(t, e.raw(e.client, "POST", "/api/v1/version", map[string]string{"X-Snapview": "1"}, nil), 405, "method-not-allowed")
 }
 
+// A window that another page opened is cut off from it; one that nobody opened
+// does not pay for that.
+func TestGuard_Opener(t *testing.T) {
+	e := newEnvOf(t, webtest.NewSession("demo", nil))
+	for site, want := range map[string]string{
+		"cross-site": "same-origin", "same-site": "same-origin", "": "same-origin",
+		"none": "", "same-origin": "",
+	} {
+		header := map[string]string{"Sec-Fetch-Mode": "navigate"}
+		if site != "" {
+			header["Sec-Fetch-Site"] = site
+		}
+		a := e.raw(e.client, "GET", "/", header, nil)
+		if got := a.header.Get("Cross-Origin-Opener-Policy"); a.status != 200 || got != want {
+			t.Errorf("Sec-Fetch-Site %q: status %d, policy %q, want %q", site, a.status, got, want)
+		}
+	}
+}
+
 // onControlSocket returns a client of the server's control socket.
 func (e *env) onControlSocket() *http.Client {
 	e.t.Helper()

@@ -3,6 +3,7 @@
 // through the editor, all through the request that the editor makes.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { run } from '../page.mjs';
 
 const attempts = JSON.parse(readFileSync(new URL('../../webtest/attempts.json', import.meta.url), 'utf8'));
@@ -53,6 +54,33 @@ export const escape = [
         assert.equal(await run(page, world, sql.replaceAll('TABLE', table).replaceAll('FILE', '/tmp/escaped-by-the-browser')), superuser && /pg_read_file/.test(sql) ? '1 row' : 'Failed', sql);
       }
       assert.equal(await state(), before);
+    },
+  },
+  {
+    name: 'a page of another site has no hold on the window that it opens',
+    on: 'devserver',
+    async run(page, world) {
+      const other = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<button>Open</button>'));
+      await new Promise((listens) => other.listen(0, '127.0.0.1', listens));
+      try {
+        await page.goto(`http://localhost:${other.address().port}/`);
+        const open = async (url) => {
+          await page.evaluate((url) => (document.querySelector('button').onclick = () => (globalThis.opened = window.open(url))), url);
+          const [popup] = await Promise.all([page.waitForEvent('popup'), page.getByRole('button').click()]);
+          await popup.waitForLoadState();
+          return popup;
+        };
+        // Its own, to see that one can be held.
+        const own = await open('/');
+        assert.equal(await page.evaluate(() => globalThis.opened.closed), false);
+        await own.close();
+        const ours = await open(world.base);
+        assert.equal(await page.evaluate(() => globalThis.opened.closed), true);
+        assert.equal(await ours.evaluate(() => window.opener), null);
+        await ours.close();
+      } finally {
+        other.close();
+      }
     },
   },
 ];
