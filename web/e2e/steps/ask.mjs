@@ -36,6 +36,53 @@ export const ask = [
     },
   },
   {
+    name: 'a million rows scroll by the wheel as few do, by the bar far, and by keys to the end',
+    async run(page, world) {
+      await page.goto('about:blank');
+      await page.goto(world.sqlURL('select i from generate_series(1, 1000000) i'));
+      await page.getByLabel('Rows at most').selectOption('1000000');
+      await page.getByRole('button', { name: 'Run', exact: true }).click();
+      await page.getByText('1,000,000 rows', { exact: true }).waitFor({ timeout: 60_000 });
+      const grid = page.getByRole('grid', { name: 'Result' });
+      const box = await grid.boundingBox();
+      await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+      // The value in the middle of what is in sight, once it is there and stays.
+      const value = () => page.evaluate(([x, y]) => Number(document.elementFromPoint(x, y)?.closest('[role="gridcell"]')?.textContent || NaN), [box.x + 110, box.y + box.height / 2]);
+      const rests = async () => {
+        let before;
+        await until('the rows to rest', async () => before === (before = await value()), 20_000);
+        return before;
+      };
+      const bar = () => grid.evaluate((element) => [element.scrollTop, element.scrollHeight - element.clientHeight]);
+      const drag = async (part) => {
+        await grid.evaluate((element, part) => (element.scrollTop = part * (element.scrollHeight - element.clientHeight)), part);
+        return rests();
+      };
+      const top = await rests();
+      await page.mouse.wheel(0, 2900);
+      await until('the wheel to have moved the rows', async () => (await rests()) === top + 100);
+      const middle = await drag(0.5);
+      assert.ok(Math.abs(middle - 500_000) < 5000, `the middle of the bar shows row ${middle}`);
+      const [before] = await bar();
+      for (let i = 0; i < 10; i++) await page.mouse.wheel(0, 1450);
+      await until('the wheel to have moved the rows there', async () => Math.abs((await rests()) - middle - 500) <= 1);
+      // The bar has come to rest where it belongs for that.
+      await until('the bar to be put right', async () => Math.abs((await bar())[0] - before - (14_500 * 7_800_000) / 28_800_000) < 60);
+      assert.ok((await drag(1)) > 999_980);
+      const [at, most] = await bar();
+      assert.ok(most - at < 2, `the bar ends at ${at} of ${most}`);
+      await page.mouse.wheel(0, -290);
+      await page.mouse.wheel(0, 400);
+      await grid.getByRole('gridcell', { name: '1000000', exact: true }).waitFor();
+      await grid.focus();
+      await page.keyboard.press('Control+Home');
+      await until('the first rows', async () => (await rests()) === top);
+      await page.keyboard.press('Control+End');
+      await grid.getByRole('gridcell', { name: '1000000', exact: true }).waitFor();
+      await page.getByLabel('Rows at most').selectOption('100000');
+    },
+  },
+  {
     name: 'truncation is said plainly',
     async run(page, world) {
       await page.goto('about:blank');

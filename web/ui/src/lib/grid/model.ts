@@ -1,5 +1,5 @@
-// The arithmetic of the grid, apart from its drawing: which rows and columns
-// are in sight, how wide a column should be, what a copied range looks like.
+// What the grid knows of its cells, apart from their drawing: which columns are
+// in sight, how wide one should be, what a copied range looks like.
 
 /** A value as the API sends it: text, NULL, or the beginning of a long text. */
 export type Cell = string | null | { cut: string; bytes: number };
@@ -13,78 +13,6 @@ export interface GridColumn {
   key?: number;
   /** Leads to a row of another table. */
   link?: boolean;
-}
-
-/** Browsers cap the height of an element; Chromium's cap is near 33 million pixels, Firefox's near 17. */
-export const maxHeight = 8_000_000;
-
-export interface Window {
-  first: number;
-  /** One behind the last row in sight. */
-  last: number;
-  /** Pixels from the top of the scrolled content to row `first`. */
-  offset: number;
-}
-
-/** Height of the scrolled content in pixels. */
-export function contentHeight(rows: number, rowHeight: number): number {
-  return Math.min(rows * rowHeight, maxHeight);
-}
-
-/**
- * The rows in sight. Up to maxHeight the scroll position is the position of
- * the content; beyond it positions are scaled, so that the first row is at the
- * top of the scroll bar and the last one at its end.
- */
-export function rowsInSight(scrollTop: number, viewHeight: number, rows: number, rowHeight: number, overscan: number): Window {
-  const real = rows * rowHeight;
-  const content = contentHeight(rows, rowHeight);
-  const scale = content > viewHeight && real > content ? (real - viewHeight) / (content - viewHeight) : 1;
-  const top = Math.max(0, Math.min(scrollTop * scale, Math.max(0, real - viewHeight)));
-  const first = Math.max(0, Math.floor(top / rowHeight) - overscan);
-  const last = Math.min(rows, Math.ceil((top + viewHeight) / rowHeight) + overscan);
-  return { first, last, offset: scale === 1 ? first * rowHeight : scrollTop - (top - first * rowHeight) };
-}
-
-/** Which rows are drawn, and where. */
-export interface Frame {
-  /** Rows [first, last), as many whatever the position. */
-  first: number;
-  last: number;
-  /** The row from which the places of the drawn ones are counted. */
-  base: number;
-  /** Pixels from the top of the scrolled content to row `base`, whole ones. */
-  shift: number;
-  /** Rows from the base that may be drawn over it. */
-  reach: number;
-}
-
-/** Rows between two bases; their places stay small numbers, which elements keep exactly. */
-const stride = 4096;
-
-/**
- * The rows to draw at a scroll position. Their number does not change while one
- * scrolls, and their places do not as long as the base is the same, so that a
- * row which is drawn already is left alone.
- */
-export function frameAt(scrollTop: number, viewHeight: number, rows: number, rowHeight: number, overscan: number): Frame {
-  const sight = rowsInSight(scrollTop, viewHeight, rows, rowHeight, overscan);
-  const drawn = Math.min(rows, Math.ceil(viewHeight / rowHeight) + 1 + 2 * overscan);
-  const first = Math.min(sight.first, rows - drawn);
-  const base = first - (first % stride);
-  return { first, last: first + drawn, base, shift: Math.round(sight.offset - (sight.first - base) * rowHeight), reach: Math.min(stride + drawn, rows - base) };
-}
-
-/** The scroll position that brings a row into sight, or the present one if it is. */
-export function scrollTo(row: number, scrollTop: number, viewHeight: number, rows: number, rowHeight: number): number {
-  const real = rows * rowHeight;
-  const content = contentHeight(rows, rowHeight);
-  const scale = content > viewHeight && real > content ? (real - viewHeight) / (content - viewHeight) : 1;
-  const top = scrollTop * scale;
-  const want = row * rowHeight;
-  if (want < top) return want / scale;
-  if (want + rowHeight > top + viewHeight) return (want + rowHeight - viewHeight) / scale;
-  return scrollTop;
 }
 
 /** Left edges of columns; one more entry than columns, the last is the whole width. */
