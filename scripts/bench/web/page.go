@@ -26,7 +26,7 @@ func page(ctx context.Context, o options, s *server) error {
 		Load                                            []float64 // ms, a million rows into the page
 		Heap, HeapFew, Buffers                          []float64 // bytes
 		Renderer, RendererFew, Browser, BrowserFew      []float64 // bytes
-		FPS, P50, P95, Worst                            []float64
+		FPS, P50, P95, Worst, DragFPS, DragP95          []float64
 	}
 	if err := json.Unmarshal(out, &got); err != nil {
 		return fmt.Errorf("%w in %.500s", err, out)
@@ -60,8 +60,10 @@ func page(ctx context.Context, o options, s *server) error {
 	line(fmt.Sprintf("renderer's resident memory with %d, MiB", fewRows), "", scale(got.RendererFew, 1<<20), "%.0f")
 	line("resident memory of the browser's own process with them, MiB", "", scale(got.Browser, 1<<20), "%.0f")
 	line(fmt.Sprintf("the same with %d, MiB", fewRows), "", scale(got.BrowserFew, 1<<20), "%.0f")
-	line("frames a second while scrolling fast through them", "50", got.FPS, "%.0f")
+	line("frames a second while the wheel is turned fast through them, 8000 pixels a second", "50", got.FPS, "%.0f")
 	line("a frame, median, ms", "", got.P50, "%.1f")
 	line("a frame, 95th percentile, ms", "", got.P95, "%.1f")
+	line("frames a second while the scroll bar is dragged through all of them in two seconds, all rows in sight anew in each", "50", got.DragFPS, "%.0f")
+	line("a frame of that, 95th percentile, ms", "", got.DragP95, "%.1f")
 	return nil
 }

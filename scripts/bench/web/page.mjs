@@ -16,7 +16,7 @@ const many = 1_000_000;
 const few = 100_000;
 const out = {
   empty: [], firstView: [], warmView: [], scriptBytes: [], allBytes: [], tables: [], tablesLoad: [], tablesAPI: [], table: [], tableLoad: [],
-  load: [], heap: [], heapFew: [], buffers: [], renderer: [], rendererFew: [], browser: [], browserFew: [], fps: [], p50: [], p95: [], worst: [],
+  load: [], heap: [], heapFew: [], buffers: [], renderer: [], rendererFew: [], browser: [], browserFew: [], fps: [], p50: [], p95: [], worst: [], dragFPS: [], dragP95: [],
 };
 
 let before; // the metrics of the page, when it began to scroll
@@ -71,20 +71,25 @@ async function view(url, selector, { empty = false } = {}) {
   try {
     if (empty) await cdp.send('Network.clearBrowserCache');
     await page.addInitScript(watch, selector);
+    // Nothing is asked of the page before it has said so: Playwright would put
+    // its own scripts into it while it loads.
+    const said = page.waitForEvent('console', (message) => /^(shown|failed) /.test(message.text()));
     await page.goto(url, { waitUntil: 'commit' });
-    const ms = await page.evaluate(() => globalThis.shown);
+    const [what, ms] = (await said).text().split(' ');
+    if (what === 'failed') throw new Error(`${url}: nothing is shown that is ${selector}`);
     const { script, all } = await page.evaluate(() => {
       const files = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
       const sum = (list) => list.reduce((n, file) => n + file.encodedBodySize, 0);
       return { script: sum(files.filter((file) => file.name.endsWith('.js'))), all: sum(files) };
     });
-    return { ms, script, all };
+    return { ms: Number(ms), script, all };
   } finally {
     await page.close();
   }
 }
 
-// watch runs in the page: a promise of when an element has been painted.
+// watch runs in the page: a promise of when an element has been painted, which
+// is written to the console as well.
 function watch(wanted) {
   globalThis.shown = new Promise((done, fail) => {
     setTimeout(() => fail(new Error(`nothing is shown that is ${wanted}`)), 30_000);
@@ -100,6 +105,7 @@ function watch(wanted) {
     const observer = new MutationObserver(() => look() && observer.disconnect());
     observer.observe(document, { subtree: true, childList: true, attributes: true });
   });
+  globalThis.shown.then((ms) => console.debug(`shown ${ms}`), () => console.debug('failed -'));
 }
 
 // click follows a link from the first view, and waits likewise.
@@ -143,39 +149,68 @@ async function result() {
     const box = await grid.boundingBox();
     const x = box.x + box.width / 2;
     const y = box.y + box.height / 2;
-    await page.evaluate(() => {
-      const frames = (globalThis.frames_ = []);
-      const scroller = document.querySelector('[role="grid"]');
-      globalThis.from = scroller.scrollTop;
-      const next = (at) => {
-        frames.push(at);
-        globalThis.drawing = requestAnimationFrame(next);
-      };
-      globalThis.drawing = requestAnimationFrame(next);
-    });
     // A wheel that is turned without a pause, there and back: the browser
     // draws as often as it can.
     if (process.env.BENCH_PROFILE) await begin(cdp);
-    for (let turn = 0; turn < 4; turn++)
-      await cdp.send('Input.synthesizeScrollGesture', {
-        x, y, yDistance: turn % 2 ? 9000 : -12000, speed: 8000, gestureSourceType: 'mouse', preventFling: true,
-      });
-    const { gaps, top } = await page.evaluate(() => {
-      cancelAnimationFrame(globalThis.drawing);
-      const frames = globalThis.frames_;
-      return { gaps: frames.slice(1).map((at, i) => at - frames[i]), top: document.querySelector('[role="grid"]').scrollTop };
+    const wheel = await pace(page, async () => {
+      for (let turn = 0; turn < 4; turn++)
+        await cdp.send('Input.synthesizeScrollGesture', {
+          x, y, yDistance: turn % 2 ? 9000 : -12000, speed: 8000, gestureSourceType: 'mouse', preventFling: true,
+        });
     });
-    if (top === 0) throw new Error('the grid did not scroll');
-    gaps.sort((a, b) => a - b);
-    const part = (p) => gaps[Math.min(gaps.length - 1, Math.floor(gaps.length * p))];
-    out.fps.push((1000 * gaps.length) / gaps.reduce((sum, gap) => sum + gap, 0));
-    out.p50.push(part(0.5));
-    out.p95.push(part(0.95));
-    out.worst.push(part(1));
-    if (process.env.BENCH_PROFILE) await profile(cdp, gaps.length);
+    out.fps.push(wheel.fps);
+    out.p50.push(wheel.at(0.5));
+    out.p95.push(wheel.at(0.95));
+    out.worst.push(wheel.at(1));
+    if (process.env.BENCH_PROFILE) await profile(cdp, wheel.frames);
+    // The scroll bar dragged through all of them and back: each frame shows
+    // other rows.
+    if (process.env.BENCH_PROFILE) await begin(cdp);
+    const drag = await pace(page, () =>
+      page.evaluate(async () => {
+        const scroller = document.querySelector('[role="grid"]');
+        const frames = 240;
+        const most = scroller.scrollHeight - scroller.clientHeight;
+        for (let i = 0; i < frames; i++) {
+          await new Promise(requestAnimationFrame);
+          scroller.scrollTop = most * (1 - Math.abs(1 - (2 * i) / frames));
+        }
+      }),
+    );
+    out.dragFPS.push(drag.fps);
+    out.dragP95.push(drag.at(0.95));
+    if (process.env.BENCH_PROFILE) await profile(cdp, drag.frames);
   } finally {
     await page.close();
   }
+}
+
+// pace tells how often the browser draws while something is done.
+async function pace(page, act) {
+  await page.evaluate(() => {
+    const frames = (globalThis.frames_ = []);
+    const next = (at) => {
+      frames.push(at);
+      globalThis.drawing = requestAnimationFrame(next);
+    };
+    globalThis.drawing = requestAnimationFrame(next);
+    const scroller = document.querySelector('[role="grid"]');
+    globalThis.moves = 0;
+    scroller.addEventListener('scroll', () => globalThis.moves++);
+  });
+  await act();
+  const { gaps, moves } = await page.evaluate(() => {
+    cancelAnimationFrame(globalThis.drawing);
+    const frames = globalThis.frames_;
+    return { gaps: frames.slice(1).map((at, i) => at - frames[i]), moves: globalThis.moves };
+  });
+  if (moves < gaps.length / 2) throw new Error(`the grid moved in ${moves} of ${gaps.length} frames`);
+  gaps.sort((a, b) => a - b);
+  return {
+    frames: gaps.length,
+    fps: (1000 * gaps.length) / gaps.reduce((sum, gap) => sum + gap, 0),
+    at: (part) => gaps[Math.min(gaps.length - 1, Math.floor(gaps.length * part))],
+  };
 }
 
 async function read(page, cdp, rows) {
