@@ -2,12 +2,13 @@ import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 import { icons } from './tools/icons.ts';
+import { oneFirstFrame } from './tools/first-frame.ts';
 
 // The build is committed (compressed, by tools/compress.mjs), so its file
 // names are stable: a name with a hash would add a file to the history at
 // every change. The server tells versions apart by ETag.
 export default defineConfig({
-  plugins: [icons(), svelte()],
+  plugins: [icons(), svelte(), oneFirstFrame()],
   resolve: {
     alias: { $lib: fileURLToPath(new URL('./src/lib', import.meta.url)) },
   },
