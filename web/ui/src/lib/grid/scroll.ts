@@ -11,9 +11,6 @@ export const maxHeight = 8_000_000;
 /** Pixels at both ends in which the two measures are the same, so that one arrives there as in a short list. */
 const near = 100_000;
 
-/** Moves up to this are a wheel, a finger or a key: less than a drag by one pixel of a scroll bar that is this short of its list. */
-const step = 2_000;
-
 /** Rows of one height, and the height in which they are seen, in pixels. */
 export interface List {
   rows: number;
@@ -56,10 +53,14 @@ export function atOf(bar: number, list: List): number {
   return Math.round(near + ((bar - near) * (last.at - 2 * near)) / (last.bar - 2 * near));
 }
 
-/** The place after the element was scrolled to `bar`. */
+/**
+ * The place after the element was scrolled to `bar`: by hand, if that is more
+ * than a third of a pixel of the scroll bar is worth, or by a wheel, finger or key.
+ */
 export function moved(from: Place, bar: number, list: List): Place {
   const last = end(list);
-  if (last.bar === last.at || Math.abs(bar - from.bar) > step) return { bar, at: atOf(bar, list) };
+  const drag = contentHeight(list.rows, list.rowHeight) / list.view / 3;
+  if (last.bar === last.at || Math.abs(bar - from.bar) > drag) return { bar, at: atOf(bar, list) };
   return { bar, at: between(0, from.at + bar - from.bar, last.at) };
 }
 
