@@ -254,17 +254,19 @@ func (e *env) onControlSocket() *http.Client {
 // does not get.
 func (e *env) loginLink() string {
 	e.t.Helper()
-	const path = "/sessions/demo/login-link"
-	e.refused("POST", path, nil, 403, "control-only")
-	req, err := http.NewRequest("POST", "http://snapview/api/v1"+path, nil)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	a := e.raw(e.onControlSocket(), "POST", req.URL.String(), map[string]string{"X-Snapview": "1"}, nil)
-	checkContract(e.t, req, a)
+	client := e.onControlSocket()
 	var made struct{ URL string }
-	if err := json.Unmarshal(a.body, &made); err != nil || a.status != 201 {
-		e.t.Fatalf("a login link: %d %s, %v", a.status, a.body, err)
+	for _, path := range []string{"/login-link", "/sessions/demo/login-link"} {
+		e.refused("POST", path, nil, 403, "control-only")
+		req, err := http.NewRequest("POST", "http://snapview/api/v1"+path, nil)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		a := e.raw(client, "POST", req.URL.String(), map[string]string{"X-Snapview": "1"}, nil)
+		checkContract(e.t, req, a)
+		if err := json.Unmarshal(a.body, &made); err != nil || a.status != 201 {
+			e.t.Fatalf("a login link: %d %s, %v", a.status, a.body, err)
+		}
 	}
 	return made.URL
 }

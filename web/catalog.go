@@ -279,7 +279,9 @@ type completion struct {
 type completionRelation struct {
 	Schema  string   `json:"schema"`
 	Name    string   `json:"name"`
+	Kind    string   `json:"kind"`
 	Columns []string `json:"columns"`
+	Types   []string `json:"types"` // of the columns
 }
 
 func (s *Server) getCompletion(c echo.Context) error {

@@ -200,6 +200,16 @@ func TestContract_EveryOperationAnswers(t *testing.T) {
 	} {
 		e.call("GET", path, nil, 200, nil)
 	}
+	var named struct {
+		Relations []struct {
+			Name, Kind     string
+			Columns, Types []string
+		}
+	}
+	e.call("GET", shop+"/completion?q=pg_class&limit=1", nil, 200, &named)
+	if r := named.Relations[0]; r.Name != "pg_class" || r.Kind != "table" || len(r.Types) != len(r.Columns) || r.Types[0] != "oid" {
+		t.Errorf("completion of pg_class: %+v", r)
+	}
 	var functions objectList
 	e.call("GET", shop+"/objects?kind=function&q=vat", nil, 200, &functions)
 	e.call("GET", fmt.Sprintf("%s/objects/function/%d", shop, functions.Items[0].OID), nil, 200, nil)

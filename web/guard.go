@@ -99,6 +99,9 @@ func (s *Server) hostAllowed(r *http.Request) bool {
 	}
 	if port == "" {
 		port = "80"
+		if r.TLS != nil {
+			port = "443"
+		}
 	}
 	if port != strconv.Itoa(local.Port) {
 		return false

@@ -22,7 +22,8 @@ type Options struct {
 	Listener net.Listener
 
 	// AllowedHosts are names, besides the listener's address and localhost,
-	// that a request may name as its Host, without a port.
+	// that a request may name as its Host, without a port. Links to a page that
+	// a network reaches (NewLoginURL) name the first.
 	AllowedHosts []string
 
 	// Users are the people who share the server, if it is shared.

@@ -26,6 +26,7 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/version", s.getVersion)
 	g.GET("/openapi.yaml", s.getContract)
 
+	g.POST("/login-link", s.makeLoginLink)
 	g.GET("/me", s.getMe)
 	g.GET("/queries", s.listSavedQueries)
 	g.POST("/queries", s.saveQueries)
@@ -55,7 +56,7 @@ func (s *Server) routes(g *echo.Group) {
 	g.GET("/sessions/:id/growth/steps", s.getGrowthSteps)
 	g.PUT("/sessions/:id/limit", s.owned(s.setLimit))
 	g.PUT("/sessions/:id/time-to-live", s.owned(s.keepSession))
-	g.POST("/sessions/:id/login-link", s.makeLoginLink)
+	g.POST("/sessions/:id/login-link", s.makeSessionLink)
 	g.GET("/sessions/:id/checkpoints", s.listCheckpoints)
 	g.POST("/sessions/:id/checkpoints", s.owned(s.createCheckpoint))
 	g.POST("/sessions/:id/forks", s.owned(s.createFork))

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -113,34 +112,6 @@ func ignoreClosed(err error) error {
 		return nil
 	}
 	return err
-}
-
-// NewLoginURL returns a URL that logs a browser in, once, and then shows the
-// page at path ("/" or "" for the first). Each call makes a new token; those
-// not used stay valid until newer ones push them out.
-func (s *Server) NewLoginURL(path string) string {
-	if s.opts.Listener == nil {
-		return ""
-	}
-	scheme := "http://"
-	if s.opts.TLS != nil {
-		scheme = "https://"
-	}
-	return scheme + hostForBrowser(s.opts.Listener.Addr()) + "/auth?" + s.auth.newToken(path)
-}
-
-// hostForBrowser returns a host and port that a browser on this machine can
-// open, also for a listener on all addresses.
-func hostForBrowser(addr net.Addr) string {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return addr.String()
-	}
-	ip := tcp.IP
-	if ip == nil || ip.IsUnspecified() {
-		ip = net.IPv4(127, 0, 0, 1)
-	}
-	return net.JoinHostPort(ip.String(), strconv.Itoa(tcp.Port))
 }
 
 // Drain waits until every event stream has ended by itself, as it does after

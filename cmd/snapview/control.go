@@ -15,10 +15,13 @@ import (
 	"github.com/snapview/snapview/session"
 )
 
-// A control speaks the API of a running session over the socket in its folder:
-// what the page can do, the command line can do, in the same words.
+// A control speaks the API of a running session over the socket in its folder,
+// or that of a server over its own: what the page can do, the command line can
+// do, in the same words.
 type control struct {
 	id   string
+	base string // what paths are below
+	name string // for messages
 	http *http.Client
 }
 
@@ -33,13 +36,21 @@ func (a *app) dial(id string) (*control, error) {
 }
 
 // controlOf speaks to the session of that id at its control socket.
-func controlOf(id, socket string) *control {
+func controlOf(id, socket string) *control { return sessionAt(id, clientOf(socket)) }
+
+// sessionAt speaks to the session of that id by a client of its process.
+func sessionAt(id string, client *http.Client) *control {
+	return &control{id: id, base: "/api/v1/sessions/" + url.PathEscape(id), name: "session " + id, http: client}
+}
+
+// clientOf speaks HTTP over a unix socket, whatever host an address names.
+func clientOf(socket string) *http.Client {
 	dialer := net.Dialer{}
-	return &control{id, &http.Client{Transport: &http.Transport{
+	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", socket)
 		},
-	}}}
+	}}
 }
 
 // problem is the part of an RFC 9457 answer that people read.
@@ -57,7 +68,7 @@ func (a answer) Close() error               { return a.Body.Close() }
 // Trailer returns what was said after the body, once that was read to its end.
 func (a answer) Trailer(name string) string { return a.Response.Trailer.Get(name) }
 
-// open sends a request about the session and returns the answer's body.
+// open sends a request and returns the answer's body.
 func (c *control) open(ctx context.Context, method, path string, body any) (answer, error) {
 	return c.openWith(ctx, method, path, body, nil)
 }
@@ -72,8 +83,7 @@ func (c *control) openWith(ctx context.Context, method, path string, body any, h
 		}
 		payload = bytes.NewReader(data)
 	}
-	address := "http://localhost/api/v1/sessions/" + url.PathEscape(c.id) + path
-	req, err := http.NewRequestWithContext(ctx, method, address, payload)
+	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+c.base+path, payload)
 	if err != nil {
 		return answer{}, err
 	}
@@ -96,12 +106,12 @@ func (c *control) openWith(ctx context.Context, method, path string, body any, h
 	defer resp.Body.Close()
 	var p problem
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&p); err != nil || p.Title == "" {
-		return answer{}, fmt.Errorf("session %s: %s", c.id, resp.Status)
+		return answer{}, fmt.Errorf("%s: %s", c.name, resp.Status)
 	}
 	if p.Detail == "" {
 		p.Detail = p.Title
 	}
-	return answer{}, fmt.Errorf("session %s: %s", c.id, p.Detail)
+	return answer{}, fmt.Errorf("%s: %s", c.name, p.Detail)
 }
 
 // call is open for answers that are one JSON value.
@@ -116,7 +126,7 @@ func (c *control) call(ctx context.Context, method, path string, body, into any)
 		return err
 	}
 	if err := json.NewDecoder(r).Decode(into); err != nil {
-		return fmt.Errorf("session %s: reading the answer: %w", c.id, err)
+		return fmt.Errorf("%s: reading the answer: %w", c.name, err)
 	}
 	return nil
 }

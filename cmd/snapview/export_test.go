@@ -28,11 +28,11 @@ func TestExportThatBreaksOffLeavesNoFile(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}))
 		defer server.Close()
-		api := &control{"demo", &http.Client{Transport: &http.Transport{
+		api := sessionAt("demo", &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
 			},
-		}}}
+		}})
 		var out, errs bytes.Buffer
 		a := &app{out: &out, err: &errs}
 		path := filepath.Join(t.TempDir(), "image")

@@ -93,7 +93,7 @@ func (a *app) fork(ctx context.Context, api *control, o web.ForkOptions) error {
 func untilOpen(ctx context.Context, fork, parent *control) (web.Info, error) {
 	// The parent's socket answers for the fork too, also when the fork has
 	// failed and its own is gone.
-	byParent := &control{fork.id, parent.http}
+	byParent := sessionAt(fork.id, parent.http)
 	for {
 		var info web.Info
 		err := fork.call(ctx, http.MethodGet, "", nil, &info)

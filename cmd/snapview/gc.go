@@ -15,11 +15,11 @@ func (a *app) gcCommand() *cobra.Command {
 		Short: "Give back what sessions left behind whose process died",
 		Long: `Gives back the servers, mounts, devices and overlays of sessions whose process
 was killed. It touches nothing but what those sessions had recorded as theirs;
-living sessions are left alone. Run it as often as you like.`,
+living sessions are left alone. Control sockets of servers that were killed go too. Run it as often as you like.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			done, err := session.Reclaim(c.Context(), a.stateRoot())
-			errs := []error{err}
+			errs := []error{err, a.reclaimServers()}
 			for _, d := range done {
 				if d.Err != nil {
 					errs = append(errs, fmt.Errorf("session %s: %w", d.ID, d.Err))

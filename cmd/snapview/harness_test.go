@@ -71,7 +71,7 @@ func stateDir(t *testing.T) string {
 func leftBehind(t *testing.T, dir string) string {
 	t.Helper()
 	var left []string
-	for _, folder := range []string{"sessions", "stores"} {
+	for _, folder := range []string{"sessions", "stores", "servers"} {
 		entries, err := os.ReadDir(filepath.Join(dir, folder))
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)

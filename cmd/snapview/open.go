@@ -109,7 +109,10 @@ func closeSession(s *session.Session) error {
 
 // pages is the web server of a process: the page on TCP for the browser, the
 // same API on the control socket of each session for the other commands.
-type pages struct{ server *web.Server }
+type pages struct {
+	server *web.Server
+	page   net.Listener // nil without a page
+}
 
 // servePages serves the sessions of the house on their control sockets and,
 // when an address is given, the page on TCP, with options changed as the caller
@@ -133,7 +136,7 @@ func (a *app) servePages(h *house, listen string, change ...func(*web.Options)) 
 	if err != nil {
 		return nil, err
 	}
-	p := &pages{server}
+	p := &pages{server, opts.Listener}
 	if err := h.serve(p); err != nil {
 		return nil, errors.Join(err, p.close())
 	}

@@ -126,6 +126,9 @@ func (a *app) serve(ctx context.Context, f *openFlags, s *serveFlags) error {
 	if err != nil {
 		return errors.Join(err, team.Close())
 	}
+	if err := pages.controlServer(a); err != nil {
+		return errors.Join(err, pages.close(), team.Close())
+	}
 	if s.team.metricsListen != "" {
 		if err := team.serveMetrics(s.team.metricsListen, pages.server.Metrics()); err != nil {
 			return errors.Join(err, pages.close(), team.Close())

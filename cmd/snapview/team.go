@@ -35,7 +35,7 @@ func (f *teamFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.tokenFile, "auth-token-file", "", "people who may log in: a file with lines of `NAME TOKEN`, readable by root alone")
 	flags.StringVar(&f.userHeader, "auth-header", "", "believe this header of a reverse proxy as the user's name, such as X-Forwarded-User")
 	flags.StringArrayVar(&f.proxies, "trusted-proxy", nil, "address or network of that proxy (repeatable; default loopback)")
-	flags.StringArrayVar(&f.hosts, "allowed-host", nil, "another name that the page and the metrics may be reached by, such as the proxy's (repeatable)")
+	flags.StringArrayVar(&f.hosts, "allowed-host", nil, "another name that the page and the metrics may be reached by, such as the proxy's (repeatable); links to a page that the network reaches have the first")
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate chain in PEM: the page is served by HTTPS")
 	flags.StringVar(&f.key, "tls-key", "", "its private key in PEM")
 	flags.StringVar(&f.auditLog, "audit-log", "", "append a line of JSON for every statement that is run on the page, by psql or another client, or by a command: who, when, what, rows, bytes; while it cannot be written, statements go on, and that is said, counted and shown by /healthz")
@@ -67,6 +67,11 @@ func (t *team) Close() error {
 func (f *teamFlags) open(complain func(error)) (*team, error) {
 	t := &team{users: web.Users{Header: f.userHeader}}
 	var err error
+	for _, host := range f.hosts {
+		if _, _, err := net.SplitHostPort(host); err == nil || host == "" || strings.ContainsAny(host, "/ ") {
+			return nil, usageError{fmt.Errorf("--allowed-host %q: name the host alone, without scheme and port", host)}
+		}
+	}
 	if f.tokenFile != "" {
 		if t.users.Tokens, err = readTokens(f.tokenFile); err != nil {
 			return nil, err

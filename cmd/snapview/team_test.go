@@ -2,10 +2,12 @@ package main
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,6 +61,7 @@ func TestServeForATeam(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serverLinkWorks(t, state, u.Port())
 	b := &browser{t: t, http: &http.Client{Timeout: patience}, api: "http://" + u.Host + "/api/v1", token: "0123456789abcdef"}
 	b.call("POST", "/catalogue/refresh", nil, 200, nil)
 	var opened web.Info
@@ -85,6 +88,12 @@ func TestServeForATeam(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	log := readAudit(t, audit)
+	for range 2 { // links that serverLinkWorks made
+		if log[0].Kind != "link" || log[0].Session != "" || log[0].Via != web.ViaCommand {
+			t.Errorf("audit: %+v", log[0])
+		}
+		log = log[1:]
+	}
 	auditOf(t, log, opened, byClients)
 	if act := log[0]; act.Kind != "open" || act.User != "ada" || act.Session != opened.ID || act.Detail != "writable" {
 		t.Errorf("audit: %+v", act)
@@ -93,6 +102,72 @@ func TestServeForATeam(t *testing.T) {
 	if line.Via != web.ViaPage || line.User != "ada" || line.Owner != "ada" || line.SQL != "select count(*) from acct" || line.Rows != 1 || line.Outcome != "ok" || line.Session != opened.ID || line.Reference != plainBackup(t) {
 		t.Errorf("audit: %+v", line)
 	}
+}
+
+// serverLinkWorks takes new links to the page of the only server, which has no
+// session open, and follows one.
+func serverLinkWorks(t *testing.T, state, port string) {
+	t.Helper()
+	socket, err := os.Stat(filepath.Join(state, "servers", port+".sock"))
+	if err != nil || socket.Mode().Perm() != 0o600 || socket.Sys().(*syscall.Stat_t).Uid != uint32(os.Geteuid()) {
+		t.Errorf("who may open the control socket: %v, %v", socket, err)
+	}
+	b := login(t, strings.TrimSpace(must(t, state, "link")))
+	var me struct{ User string }
+	b.call("GET", "/me", nil, http.StatusOK, &me)
+	if me.User != "" {
+		t.Errorf("the link lets %q in, not the operator", me.User)
+	}
+	login(t, strings.TrimSpace(must(t, state, "link", port)))
+	if _, errs, code := snapview(t, state, "link", "nothere"); code != exitNoSession || !strings.Contains(errs, "nothere") {
+		t.Errorf("a link to no server: exit code %d, %s", code, errs)
+	}
+}
+
+// Sockets of servers that were killed are nobody's, and go; a port may be taken
+// by two servers on different addresses.
+func TestServerSockets(t *testing.T) {
+	a := &app{stateDir: t.TempDir()}
+	listen := func() net.Listener {
+		l, err := a.listenAsServer("8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	wantServers := func(want ...string) {
+		t.Helper()
+		if have, err := a.servers(); err != nil || !slices.Equal(have, want) {
+			t.Errorf("servers %q, %v, want %q", have, err, want)
+		}
+		if have, err := a.serverNames(); err != nil || !slices.Equal(have, want) {
+			t.Errorf("sockets %q, %v, want %q", have, err, want)
+		}
+	}
+	if err := a.reclaimServers(); err != nil {
+		t.Errorf("where there was no server ever: %v", err)
+	}
+	killed := listen()
+	killed.(*net.UnixListener).SetUnlinkOnClose(false)
+	second := listen()
+	wantServers("8080", "8080-2")
+	if _, err := a.dialLinker(""); err == nil || !strings.Contains(err.Error(), "8080, 8080-2") {
+		t.Errorf("which of two: %v", err)
+	}
+	killed.Close()
+	if api, err := a.dialLinker(""); err != nil || api.id != "8080-2" {
+		t.Errorf("the one that lives: %v, %v", api, err)
+	}
+	first := listen()
+	wantServers("8080", "8080-2")
+	second.(*net.UnixListener).SetUnlinkOnClose(false)
+	second.Close()
+	if err := a.reclaimServers(); err != nil {
+		t.Error(err)
+	}
+	wantServers("8080")
+	first.Close()
+	wantServers()
 }
 
 // On a shared server nobody reads the hash of a role's password, which the

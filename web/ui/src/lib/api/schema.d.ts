@@ -38,6 +38,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/login-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new link that lets a browser in, once, and shows the first page.
+         * @description For a browser that lost its cookie. Answered on control sockets alone (`snapview link`); requests of the page are refused with control-only. Links that were made before and not used stay valid.
+         */
+        post: operations["makeLoginLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me": {
         parameters: {
             query?: never;
@@ -456,7 +476,7 @@ export interface paths {
          * Make a new link that lets a browser in, once, and shows the session.
          * @description For a browser that lost its cookie. Answered on the session's control socket alone (`snapview link`); requests of the page are refused with control-only. Links that were made before and not used stay valid.
          */
-        post: operations["makeLoginLink"];
+        post: operations["makeSessionLink"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1852,7 +1872,10 @@ export interface components {
             relations: {
                 schema: string;
                 name: string;
+                kind: components["schemas"]["RelationKind"];
                 columns: string[];
+                /** @description Of the columns, as format_type writes them, with their modifiers. */
+                types: string[];
             }[];
             truncated: boolean;
         };
@@ -2445,6 +2468,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Version"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    makeLoginLink: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Proves that a page of another origin did not send the request. */
+                "X-Snapview": components["parameters"]["Write"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The link. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Lets one browser in, as the operator. */
+                        url: string;
+                    };
                 };
             };
             default: components["responses"]["Problem"];
@@ -3192,7 +3242,7 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
-    makeLoginLink: {
+    makeSessionLink: {
         parameters: {
             query?: never;
             header: {
@@ -3616,7 +3666,7 @@ export interface operations {
             query?: {
                 /** @description Relations at most. */
                 limit?: number;
-                /** @description Only relations whose name begins so. */
+                /** @description Only relations whose name begins so, the one of that name first; partitions and relations of the system are among them then. */
                 q?: string;
             };
             header?: never;
