@@ -4,9 +4,10 @@
 import type { Completion as Option, CompletionContext, CompletionResult } from '@codemirror/autocomplete';
 import { syntaxTree } from '@codemirror/language';
 import type { Completion } from '../api/client';
-import { scopeAt, type Lookup, type Source } from './scope';
+import { columnsOf, scopeAt, type Column, type Lookup, type Source } from './scope';
 import { split } from './split';
 import { pathAtEnd } from './tokens';
+import { kindName } from '../ui/kinds';
 
 // PostgreSQL's own that are written most; the server has thousands.
 const functions =
@@ -31,6 +32,11 @@ const reserved = new Set(
    collation concurrently cross current_schema freeze full ilike inner is isnull join left like natural notnull outer overlaps right similar
    tablesample verbose`.split(/\s+/),
 );
+
+type Relation = Completion['relations'][number];
+// Those of the system are asked for when somebody writes their names.
+const systemName = /^pg_/;
+const systemSchema = /^(pg_catalog|information_schema)$/;
 
 /** A name as it has to be written. */
 export const quoteName = (name: string) => (/^[a-z_][a-z0-9_$]*$/.test(name) && !reserved.has(name) ? name : `"${name.replaceAll('"', '""')}"`);
@@ -59,24 +65,26 @@ export async function complete(context: CompletionContext, known: Completion | u
   const { qualifiers, word, prefix } = path;
 
   let tables = known?.relations ?? [];
-  const add = async (begin: string) => {
-    if (!known?.truncated || begin === '') return;
+  const add = async (begin: string, ofSystem = systemName.test(begin)) => {
+    if (begin === '' || !(known?.truncated || ofSystem)) return;
     const had = new Set(tables.map((r) => `${r.schema}.${r.name}`));
     tables = [...tables, ...(await relations(begin)).filter((r) => !had.has(`${r.schema}.${r.name}`))];
   };
+  const near = [...(known?.searchPath ?? []), 'pg_catalog'];
   const lookup: Lookup = (schema, table) => {
-    const near = (r: (typeof tables)[number]) => (schema === undefined ? (known?.searchPath ?? []).indexOf(r.schema) : r.schema === schema ? 0 : -1);
-    return tables.filter((r) => r.name === table && near(r) >= 0).sort((a, b) => near(a) - near(b))[0]?.columns;
+    const place = (r: Relation) => (schema === undefined ? near.indexOf(r.schema) : r.schema === schema ? 0 : -1);
+    const found = tables.filter((r) => r.name === table && place(r) >= 0).sort((a, b) => place(a) - place(b))[0];
+    return found?.columns.map((name, i) => ({ name, type: found.types[i] }));
   };
   let scope = scopeAt(text, context.pos - from, lookup);
-  // Columns of tables that are not among the known ones; asked of the server one by one.
+  // Tables that are not among the known ones are asked of the server one by one:
+  // those of the system, partitions, and what there was no room for.
   const unknown = scope.sources.filter((s) => s.table && !s.columns && !lookup(s.table.schema, s.table.name));
-  if (known?.truncated && unknown.length > 0 && unknown.length < 6 && !scope.table) {
-    for (const s of unknown) await add(s.table!.name);
+  if (known && unknown.length > 0 && unknown.length < 6 && !scope.table) {
+    for (const s of unknown) await add(s.table!.name, true);
     scope = scopeAt(text, context.pos - from, lookup);
   }
   if (context.aborted) return null;
-  const columnsOf = (s: Source) => s.columns ?? (s.table && lookup(s.table.schema, s.table.name)) ?? [];
 
   const options: Option[] = [];
   const offer = (label: string, rest: Omit<Option, 'label'>) => {
@@ -84,39 +92,39 @@ export async function complete(context: CompletionContext, known: Completion | u
     const shown = word.startsWith('"') ? `"${label.replaceAll('"', '""')}"` : label;
     options.push({ label: shown, apply: shown === written ? undefined : written.startsWith('"') || !word.startsWith('"') ? written : shown, ...rest });
   };
-  const offerColumns = (columns: string[], detail: string, boost: number) => columns.forEach((label, i) => offer(label, { type: 'property', detail, boost, sortText: String(i).padStart(5, '0') }));
+  const offerColumns = (columns: Column[], of = '') => columns.forEach(({ name, type }, i) => offer(name, { type: 'property', detail: [of, type].filter(Boolean).join(' · '), boost: 5, sortText: String(i).padStart(5, '0') }));
+  const aboutRelation = (r: Relation, schema: boolean) => [schema && r.schema, r.kind !== 'table' && kindName[r.kind].toLowerCase()].filter(Boolean).join(' · ');
 
   if (qualifiers.length > 0) {
     const [first, second] = [qualifiers.at(-2), qualifiers.at(-1)!];
     if (first === undefined) {
       const source = scope.sources.findLast((s) => s.name === second);
-      if (source) offerColumns(columnsOf(source), '', 5);
-      else if (!scope.table) offerColumns(lookup(undefined, second) ?? [], '', 5);
-      await add(prefix);
-      for (const r of tables) if (r.schema === second) offer(r.name, { type: 'type', boost: scope.table ? 6 : 1 });
-    } else offerColumns(lookup(first, second) ?? [], '', 5);
+      if (source) offerColumns(columnsOf(source, lookup));
+      else if (!scope.table) offerColumns(lookup(undefined, second) ?? []);
+      await add(prefix, systemSchema.test(second));
+      for (const r of tables) if (r.schema === second) offer(r.name, { type: 'type', detail: aboutRelation(r, false), boost: scope.table ? 6 : 1 });
+    } else offerColumns(lookup(first, second) ?? []);
   } else {
     await add(prefix);
-    const near = known?.searchPath ?? [];
     for (const s of scope.with) offer(s.name, { type: 'type', detail: 'with', boost: 8 });
     for (const r of tables) {
       const plain = near.includes(r.schema);
       const written = plain ? quoteName(r.name) : `${quoteName(r.schema)}.${quoteName(r.name)}`;
-      offer(r.name, { type: 'type', detail: r.schema, apply: written, boost: (scope.table ? 6 : 0) + (plain ? 1 : 0) });
+      offer(r.name, { type: 'type', detail: aboutRelation(r, true), apply: written, boost: (scope.table ? 6 : 0) + (plain ? 1 : 0) });
     }
     for (const schema of known?.schemas ?? []) offer(schema, { type: 'namespace', detail: 'schema', boost: scope.table ? 4 : -2 });
     if (!scope.table) {
       const several = scope.sources.length > 1;
       const seen = new Set<string>();
       for (const s of scope.sources.toReversed()) {
-        const fresh = columnsOf(s).filter((c) => !seen.has(c));
-        fresh.forEach((c) => seen.add(c));
-        offerColumns(fresh, several ? s.name : '', 5);
+        const fresh = columnsOf(s, lookup).filter((c) => !seen.has(c.name));
+        fresh.forEach((c) => seen.add(c.name));
+        offerColumns(fresh, several ? s.name : '');
         if (several || s.name !== s.table?.name) offer(s.name, { type: 'variable', detail: s.table && s.table.name !== s.name ? s.table.name : '', boost: 3 });
       }
     }
     if (word.length > 1 && !word.startsWith('"')) for (const label of [...functions, ...more]) options.push({ label, type: 'function', apply: label + '(', boost: -3 });
   }
   // Where there is more to be asked for, every letter asks again.
-  return { from: context.pos - word.length, options, validFor: known?.truncated || word.length < 2 ? undefined : word.startsWith('"') ? /^"[^"]*$/ : /^[\p{L}\p{N}_$]*$/u };
+  return { from: context.pos - word.length, options, validFor: known?.truncated || word.length < 2 || systemName.test(prefix) ? undefined : word.startsWith('"') ? /^"[^"]*$/ : /^[\p{L}\p{N}_$]*$/u };
 }

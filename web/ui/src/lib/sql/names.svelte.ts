@@ -6,6 +6,8 @@ export class Names {
   functions: string[] = [];
   #db: string | undefined;
   #loading: Promise<void> | undefined;
+  // What was asked by its beginning; every letter may ask again.
+  #asked = new Map<string, Promise<Completion['relations']>>();
 
   constructor(private readonly session: string) {}
 
@@ -15,6 +17,7 @@ export class Names {
       this.#db = db;
       this.completion = undefined;
       this.functions = [];
+      this.#asked.clear();
       this.#loading = this.#fetch(db);
     }
     return this.#loading;
@@ -35,12 +38,19 @@ export class Names {
     }
   }
 
-  /** Relations whose name begins so, asked of the server. */
-  async relations(db: string, prefix: string): Promise<Completion['relations']> {
-    try {
-      return (await ok(api.GET('/sessions/{id}/databases/{db}/completion', { params: { path: { id: this.session, db }, query: { q: prefix, limit: 50 } } }))).relations;
-    } catch {
-      return [];
+  /** Relations whose name begins so, asked of the server once. */
+  relations(db: string, prefix: string): Promise<Completion['relations']> {
+    const key = JSON.stringify([db, prefix]);
+    let answer = this.#asked.get(key);
+    if (!answer) {
+      if (this.#asked.size > 200) this.#asked.clear();
+      const path = { id: this.session, db };
+      answer = ok(api.GET('/sessions/{id}/databases/{db}/completion', { params: { path, query: { q: prefix, limit: 50 } } })).then(
+        (found) => found.relations,
+        () => (this.#asked.delete(key), []),
+      );
+      this.#asked.set(key, answer);
     }
+    return answer;
   }
 }

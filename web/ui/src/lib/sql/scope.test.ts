@@ -2,13 +2,13 @@ import { expect, it } from 'vitest';
 import { scopeAt, type Lookup } from './scope';
 
 const tables: Record<string, string[]> = { 'shop.orders': ['id', 'total'], customers: ['id', 'name'] };
-const lookup: Lookup = (schema, name) => tables[schema ? `${schema}.${name}` : name];
+const lookup: Lookup = (schema, name) => tables[schema ? `${schema}.${name}` : name]?.map((column) => ({ name: column, type: 'of ' + column }));
 
 // The cursor is where the bar is.
 function at(text: string) {
   const cursor = text.indexOf('|');
   const scope = scopeAt(text.replace('|', ''), cursor, lookup);
-  const show = (s: (typeof scope.sources)[number]) => `${s.name}${s.table ? `=${s.table.schema ? s.table.schema + '.' : ''}${s.table.name}` : ''}${s.columns ? `(${s.columns.join(' ')})` : ''}`;
+  const show = (s: (typeof scope.sources)[number]) => `${s.name}${s.table ? `=${s.table.schema ? s.table.schema + '.' : ''}${s.table.name}` : ''}${s.columns ? `(${s.columns.map((c) => c.name).join(' ')})` : ''}`;
   return [scope.sources.map(show).join(', '), scope.with.map(show).join(', '), scope.table];
 }
 
@@ -35,11 +35,26 @@ it.each<[string, string, string, boolean]>([
   ['select * from (a join b on true) where |', 'a=a, b=b', '', false],
   ['select * from |', '', '', true],
   ['|', '', '', false],
-  ['select extract(year from |', '', '', true],
+  // FROM that begins no list of tables.
+  ['select extract(year from |', '', '', false],
+  ['select extract(epoch from placed_at), trim(both from name), | from shop.orders', 'orders=shop.orders', '', false],
+  ['select substring(a from 2 for 3), overlay(b placing c from 4), d is not distinct from e, | from b', 'b=b', '', false],
+  ['select * from a where x is distinct from |', 'a=a', '', false],
+  ['select * from a where exists (select extract(day from y) from |)', 'a=a', '', true],
+  ['with r as (select a is distinct from b as same, id from shop.orders) select | from r', 'r(same id)', 'r(same id)', false],
+  ['select * from a fetch first 5 rows only |', 'a=a', '', false],
+  ['select * from a for no key update |', 'a=a', '', false],
+  ['select * from a join b on a.i = b.i, |', 'a=a, b=b', '', true],
+  ['with r as (select id::text, (1)::int, a + b, o.total t from shop.orders o) select | from r', 'r(id int t)', 'r(id int t)', false],
 ])('%s', (text, sources, given, table) => {
   const found = at(text);
   found[0] = [...new Set(String(found[0]).split(', '))].join(', ');
   expect(found).toEqual([sources, given, table]);
+});
+
+it('knows the types of what is passed on', () => {
+  const { sources } = scopeAt('select  from (select o.id, total as t, id::text as word, *, 1 as one from shop.orders o) s', 7, lookup);
+  expect(sources[0]!.columns).toEqual([{ name: 'id', type: 'of id' }, { name: 't', type: 'of total' }, { name: 'word', type: undefined }, { name: 'total', type: 'of total' }, { name: 'one', type: undefined }]);
 });
 
 it('takes what is not SQL in its stride', () => {

@@ -5,6 +5,12 @@
 // Source: PostgreSQL manual, SELECT; 7.2 "Table Expressions"; 7.8 "WITH Queries".
 import { tokens, type Token } from './tokens';
 
+export interface Column {
+  name: string;
+  /** As PostgreSQL writes it; undefined where only the server could tell. */
+  type?: string;
+}
+
 /** What a column can be taken from. */
 export interface Source {
   /** What qualifies its columns: the alias, else the table's own name. */
@@ -12,7 +18,7 @@ export interface Source {
   /** A table or view that is looked up for its columns. */
   table?: { schema?: string; name: string };
   /** Columns that the statement itself gives. */
-  columns?: string[];
+  columns?: Column[];
 }
 
 export interface Scope {
@@ -24,7 +30,7 @@ export interface Scope {
 }
 
 /** Columns of a table, where they are known. */
-export type Lookup = (schema: string | undefined, name: string) => string[] | undefined;
+export type Lookup = (schema: string | undefined, name: string) => Column[] | undefined;
 
 const ends = new Set('where group having order limit offset fetch for union intersect except window returning set values on using select'.split(' '));
 const between = new Set('join left right full inner cross natural outer on using tablesample as lateral only with ordinality'.split(' '));
@@ -54,7 +60,7 @@ function due(part: Token[], at: number): boolean {
   while (before[i]?.value === '.') i -= 2; // the schema and its dot
   if (before[i]?.value !== ',') return before[i]?.kind === 'word' && tableDue.has(before[i]!.value);
   // A comma in a list after FROM, not in one of expressions.
-  const words = before.slice(0, i).filter((t) => t.kind === 'word');
+  const words = before.slice(0, i).filter((t) => t.kind === 'word' && t.value !== 'on' && t.value !== 'using');
   return words.findLast((t) => ends.has(t.value) || t.value === 'from')?.value === 'from';
 }
 
@@ -94,14 +100,14 @@ function readWith(level: Token[], outer: Source[], lookup: Lookup): Source[] {
   return found;
 }
 
-const names = (list: Token[]) => list.filter((t) => t.kind === 'word' || t.kind === 'quoted').map((t) => t.value);
+const names = (list: Token[]) => list.filter((t) => t.kind === 'word' || t.kind === 'quoted').map((t): Column => ({ name: t.value }));
 
 function readSources(part: Token[], given: Source[], lookup: Lookup): Source[] {
   const found: Source[] = [];
   let list = false; // in the list after FROM, where a comma goes on
   for (let i = 0; i < part.length; i++) {
     const t = part[i]!;
-    if (t.kind === 'word' && tableDue.has(t.value) && part[i - 1]?.value !== 'for') list = t.value === 'from' || (list && t.value === 'join');
+    if (t.kind === 'word' && tableDue.has(t.value)) list = t.value === 'from' || (list && t.value === 'join');
     else if (t.kind === 'mark' && t.value === ',' && list) list = true;
     else {
       if (t.kind === 'word' && ends.has(t.value) && t.value !== 'on' && t.value !== 'using') list = false;
@@ -147,25 +153,26 @@ function readSource(part: Token[], at: number, given: Source[], lookup: Lookup, 
   return i;
 }
 
-// outputOf gives the names of the columns that a subquery returns, as far as
-// they can be told.
-function outputOf(inner: Token[], outer: Source[], lookup: Lookup): string[] {
+/** The columns of a source, as far as they are known. */
+export const columnsOf = (s: Source, lookup: Lookup): Column[] => s.columns ?? (s.table && lookup(s.table.schema, s.table.name)) ?? [];
+
+// outputOf gives the columns that a subquery returns, as far as they can be told.
+function outputOf(inner: Token[], outer: Source[], lookup: Lookup): Column[] {
   const given = [...readWith(inner, outer, lookup), ...outer];
   const start = inner.findIndex((t) => t.kind === 'word' && (t.value === 'select' || t.value === 'returning'));
   if (start < 0) return [];
   const stop = inner.findIndex((t, i) => i > start && t.kind === 'word' && (ends.has(t.value) || t.value === 'from') && t.value !== 'on');
   const sources = readSources(partAt(inner, inner[start]!.to), given, lookup);
-  const found: string[] = [];
+  const found: Column[] = [];
   let item: Token[] = [];
   const finish = () => {
-    const last = item.at(-1);
-    const all = last?.value === '*' && (item.length === 1 || item.at(-2)?.value === '.');
-    if (all) {
+    if (item.at(-1)?.value === '*' && (item.length === 1 || item.at(-2)?.value === '.')) {
       const of = item.at(-3)?.value;
-      for (const s of sources) if (of === undefined || s.name === of) found.push(...(s.columns ?? (s.table && lookup(s.table.schema, s.table.name)) ?? []));
-    } else if (last?.kind === 'word' || last?.kind === 'quoted') {
-      if (last.value !== 'end') found.push(last.value);
-    } else if (last?.kind === 'group' && item.at(-2)?.kind === 'word' && item.length <= 4) found.push(item.at(-2)!.value);
+      for (const s of sources) if (of === undefined || s.name === of) found.push(...columnsOf(s, lookup));
+    } else {
+      const column = itemOf(item, sources, lookup);
+      if (column) found.push(column);
+    }
     item = [];
   };
   for (const t of inner.slice(start + 1, stop < 0 ? undefined : stop)) {
@@ -173,5 +180,26 @@ function outputOf(inner: Token[], outer: Source[], lookup: Lookup): string[] {
     else if (item.length > 0 || (t.value !== 'distinct' && t.value !== 'all')) item.push(t);
   }
   finish();
-  return [...new Set(found)];
+  const seen = new Set<string>();
+  return found.filter((c) => !seen.has(c.name) && seen.add(c.name));
+}
+
+// itemOf gives the column that an item of a list after SELECT makes, if it has a
+// name: its alias, else that of the column or the function; a cast keeps it.
+function itemOf(item: Token[], sources: Source[], lookup: Lookup): Column | undefined {
+  const isWord = (t: Token | undefined) => t?.kind === 'word' || t?.kind === 'quoted';
+  const cast = item.findLastIndex((t, i) => t.value === ':' && item[i - 1]?.value === ':');
+  if (cast > 1 && cast === item.length - 2 && isWord(item.at(-1))) {
+    const type = item.at(-1)!.value;
+    const name = itemOf(item.slice(0, cast - 1), sources, lookup)?.name;
+    return { name: name ?? type, type };
+  }
+  const last = item.at(-1);
+  if (last?.kind === 'group') return item.at(-2)?.kind === 'word' && item.length <= 4 ? { name: item.at(-2)!.value } : undefined;
+  if (!isWord(last) || last!.value === 'end' || (item.at(-2)?.kind === 'mark' && item.at(-2)!.value !== '.')) return undefined;
+  const column = (of: string | undefined, name: string) => sources.filter((s) => of === undefined || s.name === of).flatMap((s) => columnsOf(s, lookup)).find((c) => c.name === name);
+  // A column and nothing else, under its own name or another.
+  const path = item.at(-2)?.value === 'as' ? item.slice(0, -2) : item.at(-2)?.value === '.' ? item : item.slice(0, Math.max(1, item.length - 1));
+  const plain = path.length === 1 ? column(undefined, path[0]!.value) : path.length === 3 && path[1]!.value === '.' ? column(path[0]!.value, path[2]!.value) : undefined;
+  return { name: last!.value, type: plain?.type };
 }

@@ -13,6 +13,7 @@ it.each([
   ['select from_here, 1 from (select 1) x', 'select from_here, 1 from (s…'],
   ["select * from generate_series(1, 2) g", 'select * from generate_seri…'],
   ['explain analyze select * from t', 't'],
+  ["select ' from x ', a is distinct from b from only t", 't'],
   ['show  work_mem', 'show work_mem'],
   ['select 1', 'select 1'],
   ['values (1), (2)', 'values (1), (2)'],

@@ -1,5 +1,6 @@
 // What a tab is called as long as nobody gave it a name. Pure.
 import { split } from './split';
+import { tokens } from './tokens';
 
 const longest = 28;
 
@@ -12,26 +13,19 @@ export function titleOf(script: string): string {
   if (note) return clip(note);
   const text = split(script.slice(0, 20_000))[0]?.text ?? '';
   if (!text) return 'New query';
-  const name = /^(?:explain\b|select\b|with\b|table\b)/i.test(text) ? relationOf(text) : undefined;
-  const last = name && /(?:"((?:[^"]|"")+)"|([\w$]+))$/.exec(name);
-  const relation = last ? (last[1]?.replaceAll('""', '"') ?? last[2]) : undefined;
+  const relation = /^(?:explain\b|select\b|with\b|table\b)/i.test(text) ? relationOf(text) : undefined;
   return clip(relation ?? text.replace(/\s+/g, ' '));
 }
 
-const about = /\b(?:from|table)\s+(?:only\s+)?((?:"(?:[^"]|"")+"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\w$]+))*)(?![\w$"]|\s*\()/iy;
-
-// The first relation that stands behind a FROM which is within no parentheses:
-// extract(year from x) has one too.
+// The first relation that stands behind a FROM or TABLE which is within no parentheses.
 function relationOf(text: string): string | undefined {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === '(') depth++;
-    else if (text[i] === ')') depth--;
-    else if (depth === 0 && /[ft]/i.test(text[i]!) && !/[\w$]/.test(text[i - 1] ?? '')) {
-      about.lastIndex = i;
-      const found = about.exec(text)?.[1];
-      if (found) return found;
-    }
+  const all = tokens(text);
+  for (const [i, t] of all.entries()) {
+    if (t.kind !== 'word' || (t.value !== 'from' && t.value !== 'table')) continue;
+    let at = all[i + 1]?.value === 'only' ? i + 2 : i + 1;
+    while (all[at + 1]?.value === '.') at += 2;
+    const name = all[at];
+    if ((name?.kind === 'word' || name?.kind === 'quoted') && all[at + 1]?.kind !== 'group') return name.value;
   }
   return undefined;
 }

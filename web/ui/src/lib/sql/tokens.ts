@@ -1,6 +1,7 @@
 // The tokens of a statement, for completion: words, names, marks, and groups in
 // parentheses as one token that holds the rest. Comments are left out. A string
-// or a group that is not closed ends with the text.
+// or a group that is not closed ends with the text. Words that elsewhere go before
+// a table's name and here do not are marks.
 import { blockComment, dollarTag, escapes, quoted, wordBefore } from './split';
 
 export interface Token {
@@ -67,7 +68,22 @@ export function tokens(text: string): Token[] {
       if (group) [group.to, group.open] = [at, false];
     } else push('mark', at + 1, c);
   }
+  settle(top);
   return top;
+}
+
+// Functions that have FROM among their arguments.
+const withFrom = new Set('extract trim substring overlay'.split(' '));
+
+// settle takes what begins no list of tables for a mark: the FROM of a function's
+// arguments and of IS DISTINCT FROM, the ONLY of FETCH, the UPDATE of FOR UPDATE.
+function settle(level: Token[], inside?: Token) {
+  for (const [i, t] of level.entries()) {
+    const before = level[i - 1]?.kind === 'word' ? level[i - 1]!.value : '';
+    if (t.kind === 'group') settle(t.inner, level[i - 1]);
+    else if (t.kind !== 'word') continue;
+    else if (t.value === 'from' ? (inside?.kind === 'word' && withFrom.has(inside.value)) || (before === 'distinct' && /^(is|not)$/.test(level[i - 2]?.value ?? '')) : t.value === 'only' ? /^rows?$/.test(before) : t.value === 'update' && /^(for|key)$/.test(before)) t.kind = 'mark';
+  }
 }
 
 /** The name that a text ends with: the names before its dots, and what is written of itself. */
