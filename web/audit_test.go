@@ -22,7 +22,7 @@ import (
 var showsNoRows = []string{
 	"getHealth", "getVersion", "getMe", "listSavedQueries", "saveQueries", "replaceSavedQuery", "removeSavedQuery", "listHistory",
 	"forgetHistory", "getHistoryEntry", "forgetHistoryEntry", "listTabs", "putTab", "removeTab", "listCatalogue", "refreshCatalogue",
-	"getPreflight", "openSession", "makeLoginLink", "listSessions", "getSession", "closeSession", "getSnapshot", "streamEvents", "getOverlay", "getGrowth",
+	"getPreflight", "openSession", "makeLoginLink", "makeSessionLink", "listSessions", "getSession", "closeSession", "getSnapshot", "streamEvents", "getOverlay", "getGrowth",
 	"getGrowthSteps", "setLimit", "keepSession", "listCheckpoints", "createCheckpoint", "createFork", "listLayers", "discardLayer", "mergeLayer",
 	"getDiskExtents", "listDatabases", "listSchemas", "listRelations", "searchDatabase", "getCompletion", "getRelationByName", "getRelation",
 	"listObjects", "listByteColumns", "getObject", "listQueries", "cancelQuery", "listDownloads", "cancelDownload",
