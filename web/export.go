@@ -11,17 +11,7 @@ import (
 )
 
 func (s *Server) runExport(c echo.Context) error {
-	session, err := s.session(c)
-	if err != nil {
-		return err
-	}
-	var body exportRequest
-	if err := readBody(c, &body); err != nil {
-		return err
-	}
-	ctx, cancel := catalogContext(c)
-	defer cancel()
-	plan, err := s.planExport(ctx, session, param(c, "db"), body)
+	session, plan, err := s.requestedExport(c)
 	if err != nil {
 		return err
 	}

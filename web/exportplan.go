@@ -5,6 +5,8 @@ import (
 	"context"
 	"regexp"
 	"strings"
+
+	"github.com/labstack/echo/v4"
 )
 
 // An exportPlan is an export whose statements are known.
@@ -35,6 +37,22 @@ type exportFile struct {
 }
 
 func (p *exportFile) file() *exportFile { return p }
+
+// requestedExport reads and plans the export that a request's body asks for.
+func (s *Server) requestedExport(c echo.Context) (Session, exportPlan, error) {
+	session, err := s.session(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	var body exportRequest
+	if err := readBody(c, &body); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := catalogContext(c)
+	defer cancel()
+	plan, err := s.planExport(ctx, session, param(c, "db"), body)
+	return session, plan, err
+}
 
 // planExport turns a request into statements.
 func (s *Server) planExport(ctx context.Context, session Session, database string, req exportRequest) (plan exportPlan, err error) {

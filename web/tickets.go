@@ -107,22 +107,14 @@ func (t *tickets) forget(now time.Time) {
 }
 
 func (s *Server) createExport(c echo.Context) error {
-	session, err := s.session(c)
-	if err != nil {
-		return err
-	}
-	var body exportRequest
-	if err := readBody(c, &body); err != nil {
-		return err
-	}
-	ctx, cancel := catalogContext(c)
-	defer cancel()
-	plan, err := s.planExport(ctx, session, param(c, "db"), body)
+	session, plan, err := s.requestedExport(c)
 	if err != nil {
 		return err
 	}
 	// Through the gate once without running it, to say what is wrong while
 	// the page can still show it.
+	ctx, cancel := catalogContext(c)
+	defer cancel()
 	open, err := plan.open(ctx, s, session)
 	if err != nil {
 		return err
