@@ -17,6 +17,7 @@ import (
 
 	"github.com/snapview/snapview/block"
 	"github.com/snapview/snapview/block/blocktest"
+	"github.com/snapview/snapview/testneeds"
 )
 
 func TestAttach_FilesSurviveDetaching(t *testing.T) {
@@ -290,7 +291,7 @@ func TestDetach_FrozenFileSystem(t *testing.T) {
 
 func TestFreeze_ImageIsCompleteAndWritersWait(t *testing.T) {
 	needsKernel(t)
-	needsTool(t, "e2fsck")
+	testneeds.Tool(t, "e2fsck")
 	disk := newDisk(t, 64<<20)
 	a := mounted(t, disk, nil)
 	name := filepath.Join(a.MountPoint(), "f")
@@ -341,7 +342,7 @@ func TestFreeze_ImageIsCompleteAndWritersWait(t *testing.T) {
 
 func TestDetach_UnderLoad(t *testing.T) {
 	needsKernel(t)
-	needsTool(t, "fio")
+	testneeds.Tool(t, "fio")
 	dir := filepath.Join(t.TempDir(), "a")
 	disk := newDisk(t, 256<<20)
 	a := mounted(t, disk, func(c *Config) { c.Dir = dir })
@@ -379,7 +380,7 @@ func TestDetach_UnderLoad(t *testing.T) {
 // checkImage runs e2fsck over what a device holds.
 func checkImage(t *testing.T, disk block.Device) {
 	t.Helper()
-	needsTool(t, "e2fsck")
+	testneeds.Tool(t, "e2fsck")
 	b := make([]byte, disk.Size())
 	if _, err := disk.ReadAt(b, 0); err != nil {
 		t.Fatal(err)
@@ -395,7 +396,7 @@ func checkImage(t *testing.T, disk block.Device) {
 
 func TestAttach_FioVerify(t *testing.T) {
 	needsKernel(t)
-	needsTool(t, "fio")
+	testneeds.Tool(t, "fio")
 	disk := newDisk(t, 128<<20)
 	a := mounted(t, disk, nil)
 	cmd := exec.Command("fio", "--name=global", "--directory="+a.MountPoint(), "--rw=randwrite", "--size=24m", "--numjobs=2",

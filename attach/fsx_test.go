@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
 // fsxDir makes this test binary work on the files below a directory, in the way
@@ -31,7 +33,7 @@ const (
 // is what the device holds in the end.
 func TestAttach_FilesAreAsInMemory(t *testing.T) {
 	needsKernel(t)
-	needsTool(t, "e2fsck")
+	testneeds.Tool(t, "e2fsck")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -12,35 +12,18 @@ import (
 	"time"
 
 	"github.com/snapview/snapview/block"
+	"github.com/snapview/snapview/testneeds"
 )
-
-// needs skips a test that the host cannot run; in CI that is a failure.
-func needs(t testing.TB, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("SNAPVIEW_NO_SKIP") == "1" {
-		t.Fatalf("NEEDS: %s", what)
-	}
-	t.Skipf("NEEDS: %s", what)
-}
-
-func needsTool(t testing.TB, name string) {
-	t.Helper()
-	_, err := exec.LookPath(name)
-	needs(t, err == nil, name)
-}
 
 // needsKernel is for tests that attach by FUSE.
 func needsKernel(t testing.TB) {
 	t.Helper()
 	for _, s := range Supported() {
 		if s.Method == FUSE {
-			needs(t, s.OK, "root with FUSE, loop devices and ext4 ("+s.Reason+")")
+			testneeds.Need(t, s.OK, "root with FUSE, loop devices and ext4 ("+s.Reason+")")
 		}
 	}
-	needsTool(t, "mkfs.ext4")
+	testneeds.Tool(t, "mkfs.ext4")
 }
 
 // soon is a deadline that only a hang misses.

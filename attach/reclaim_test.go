@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snapview/snapview/block"
+	"github.com/snapview/snapview/testneeds"
 )
 
 // The victim is this test binary run again: it attaches, tells its records on
@@ -234,7 +235,7 @@ func TestReclaim_BusyMountIsAnErrorAndStays(t *testing.T) {
 // Records that name a device or mount which is now somebody else's.
 func TestReclaim_LeavesOthersAlone(t *testing.T) {
 	needsKernel(t)
-	needsTool(t, "losetup")
+	testneeds.Tool(t, "losetup")
 	other := filepath.Join(t.TempDir(), "other")
 	if err := os.WriteFile(other, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)

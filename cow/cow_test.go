@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -13,27 +12,9 @@ import (
 
 	"github.com/snapview/snapview/block"
 	"github.com/snapview/snapview/block/blocktest"
+	"github.com/snapview/snapview/testneeds"
 	"golang.org/x/sys/unix"
 )
-
-// need skips a test that cannot run here, or fails it where nothing may be
-// skipped.
-func need(t testing.TB, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("SNAPVIEW_NO_SKIP") != "" {
-		t.Fatalf("NEEDS: %s", what)
-	}
-	t.Skipf("NEEDS: %s", what)
-}
-
-func needTool(t testing.TB, name string) {
-	t.Helper()
-	_, err := exec.LookPath(name)
-	need(t, err == nil, name)
-}
 
 // waitFor waits until something becomes true, however slow the machine is.
 func waitFor(t testing.TB, what string, ok func() bool) {
@@ -258,7 +239,7 @@ func TestOverlay_ZerosTakeNoData(t *testing.T) {
 }
 
 func TestOverlay_AllocatedIsWhatDuSays(t *testing.T) {
-	needTool(t, "du")
+	testneeds.Tool(t, "du")
 	b, _ := testBase(8 << 20)
 	s := newTestStoreIn(t, t.TempDir(), b)
 	o := newTop(t, s, LayerID{}, b)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/snapview/snapview/block"
+	"github.com/snapview/snapview/testneeds"
 )
 
 // exported is a disk of several layers over a base that knows its zeros.
@@ -60,7 +61,7 @@ func TestExportRaw_GivesTheBytesAndLeavesHoles(t *testing.T) {
 }
 
 func TestExportQcow2_IsAcceptedByQemu(t *testing.T) {
-	needTool(t, "qemu-img")
+	testneeds.Tool(t, "qemu-img")
 	// One L2 table describes 512 MiB; sizes around it, and nothing at all.
 	for name, size := range map[string]int64{"small": 16<<20 + 512, "two tables": 600 << 20} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +94,7 @@ func TestExportQcow2_IsAcceptedByQemu(t *testing.T) {
 }
 
 func TestExportQcow2_OfAnEmptyDisk(t *testing.T) {
-	needTool(t, "qemu-img")
+	testneeds.Tool(t, "qemu-img")
 	base := Base{Reader: block.NewMemory(1 << 40)}
 	o := newTop(t, newTestStore(t, base), LayerID{}, base)
 	f, err := os.Create(filepath.Join(t.TempDir(), "disk.qcow2"))

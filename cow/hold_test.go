@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
 // holds collects what OnHold is told.
@@ -185,7 +187,7 @@ func TestHold_HeadroomOfTheHostIsKept(t *testing.T) {
 func TestHold_AFullHostDisk(t *testing.T) {
 	dir := t.TempDir()
 	err := unix.Mount("snapview-test", dir, "tmpfs", 0, "size=1m")
-	need(t, err == nil, "root, to mount a tmpfs")
+	testneeds.Need(t, err == nil, "root, to mount a tmpfs")
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {
 			t.Error(err)

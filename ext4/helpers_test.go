@@ -16,31 +16,8 @@ import (
 
 	"github.com/snapview/snapview/block"
 	"github.com/snapview/snapview/ext4"
+	"github.com/snapview/snapview/testneeds"
 )
-
-// needs skips the test unless ok, or fails it where skips are forbidden.
-func needs(t testing.TB, ok bool, what string) {
-	t.Helper()
-	if ok {
-		return
-	}
-	if os.Getenv("SNAPVIEW_NO_SKIP") == "1" {
-		t.Fatalf("NEEDS: %s", what)
-	}
-	t.Skipf("NEEDS: %s", what)
-}
-
-func needsTool(t testing.TB, name string) string {
-	t.Helper()
-	p, err := exec.LookPath(name)
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if err != nil { // not on an ordinary user's PATH
-			p, err = exec.LookPath(filepath.Join(dir, name))
-		}
-	}
-	needs(t, err == nil, name+" (package e2fsprogs or util-linux)")
-	return p
-}
 
 // small keeps images small where the free space is not the point.
 var small = ext4.Options{FreeBytes: 16 << 20, FreeInodes: 1000}
@@ -99,7 +76,7 @@ func export(t testing.TB, m *ext4.Image) string {
 // e2fsck runs a forced check that changes nothing.
 func e2fsck(t testing.TB, image string) (output string, clean bool) {
 	t.Helper()
-	cmd := exec.Command(needsTool(t, "e2fsck"), "-fn", image)
+	cmd := exec.Command(testneeds.Tool(t, "e2fsck"), "-fn", image)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -16,15 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/snapview/snapview/ext4"
+	"github.com/snapview/snapview/testneeds"
 )
 
 // TestMount_KernelAgrees mounts an image with Linux's own ext4, compares it
 // with the tree it was made of, writes into it, and has e2fsck look at what
 // came of it. The kernel log must stay free of complaints.
 func TestMount_KernelAgrees(t *testing.T) {
-	needs(t, os.Geteuid() == 0, "root, to mount")
-	losetup := needsTool(t, "losetup")
-	needsTool(t, "e2fsck")
+	testneeds.Need(t, os.Geteuid() == 0, "root, to mount")
+	losetup := testneeds.Tool(t, "losetup")
+	testneeds.Tool(t, "e2fsck")
 	tree := t.TempDir()
 	makeTree(t, tree)
 	m := newImage(t, os.DirFS(tree), ext4.Options{FreeBytes: 256 << 20, Label: "pgview"})
@@ -62,8 +63,8 @@ func TestMount_KernelAgrees(t *testing.T) {
 // TestMount_OfATerabyte shows that size alone troubles neither the kernel nor
 // what it writes.
 func TestMount_OfATerabyte(t *testing.T) {
-	needs(t, os.Geteuid() == 0, "root, to mount")
-	losetup := needsTool(t, "losetup")
+	testneeds.Need(t, os.Geteuid() == 0, "root, to mount")
+	losetup := testneeds.Tool(t, "losetup")
 	m := newImage(t, newSynth(terabyte()), ext4.Options{})
 	image := exportMetadata(t, m)
 	loop := attachLoop(t, losetup, image)
@@ -170,7 +171,7 @@ func change(t *testing.T, dir string) {
 func attachLoop(t *testing.T, losetup, image string) string {
 	t.Helper()
 	out, err := exec.Command(losetup, "--find", "--show", image).CombinedOutput()
-	needs(t, err == nil, fmt.Sprintf("a loop device: %s", out))
+	testneeds.Need(t, err == nil, fmt.Sprintf("a loop device: %s", out))
 	loop := strings.TrimSpace(string(out))
 	t.Cleanup(func() {
 		if out, err := exec.Command(losetup, "--detach", loop).CombinedOutput(); err != nil {
@@ -271,7 +272,7 @@ type kernelLog struct {
 func newKernelLog(t *testing.T, device string) *kernelLog {
 	t.Helper()
 	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	needs(t, err == nil, fmt.Sprintf("/dev/kmsg: %v", err))
+	testneeds.Need(t, err == nil, fmt.Sprintf("/dev/kmsg: %v", err))
 	t.Cleanup(func() { unix.Close(fd) })
 	if _, err := unix.Seek(fd, 0, io.SeekEnd); err != nil {
 		t.Fatal(err)

@@ -15,12 +15,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/snapview/snapview/ext4"
+	"github.com/snapview/snapview/testneeds"
 )
 
 // runTool returns what a tool of e2fsprogs prints.
 func runTool(t *testing.T, tool string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(needsTool(t, tool), args...)
+	cmd := exec.Command(testneeds.Tool(t, tool), args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBUGFS_PAGER=cat")
 	out, err := cmd.Output()
 	if err != nil {
@@ -141,7 +142,7 @@ func fixtures(t *testing.T) string {
 		}
 	}
 	_, err := os.Stat(dir)
-	needs(t, err == nil, "the fixtures, at SNAPVIEW_FIXTURES")
+	testneeds.Need(t, err == nil, "the fixtures, at SNAPVIEW_FIXTURES")
 	return dir
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/snapview/snapview/block"
+	"github.com/snapview/snapview/testneeds"
 )
 
 // The tests of this file run other people's clients: libnbd's nbdinfo,
@@ -21,9 +22,7 @@ import (
 // tool runs a client and returns what it printed.
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	_, err := exec.LookPath(name)
-	need(t, err == nil, name)
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := exec.CommandContext(t.Context(), testneeds.Tool(t, name), args...)
 	// nbdsh takes the first python3 of PATH, and libnbd's module belongs to
 	// the system's.
 	cmd.Env = append(os.Environ(), "PATH=/usr/bin:/bin:"+os.Getenv("PATH"))

@@ -37,19 +37,6 @@ func leaked() string {
 	return strings.Join(left, "\n\n")
 }
 
-// need skips a test that lacks something, which is a failure where all must be
-// there.
-func need(t *testing.T, ok bool, what string) {
-	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("SNAPVIEW_NO_SKIP") == "1":
-		t.Fatalf("NEEDS: %s", what)
-	default:
-		t.Skipf("NEEDS: %s", what)
-	}
-}
-
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

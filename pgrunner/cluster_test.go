@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
 // A source is a running cluster that backups are made of: the stranger's.
@@ -30,7 +32,7 @@ func newSource(t testing.TB, p *Plan, conf string, initdb ...string) *source {
 	t.Helper()
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		needs(t, "a user postgres, as the packages make it: %v", err)
+		testneeds.Missing(t, "a user postgres, as the packages make it: %v", err)
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)

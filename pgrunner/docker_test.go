@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
 // needsDocker returns a plan for a container of a major version. The image is
@@ -36,7 +38,7 @@ func needsDocker(t testing.TB, major int) (*Plan, Config) {
 		t.Log("chosen in", time.Since(t0))
 	}
 	if err != nil {
-		needs(t, "an image of PostgreSQL %d in Docker (scripts/dockerd.sh start, export DOCKER_HOST, scripts/pg-image.sh %d): %v", major, major, err)
+		testneeds.Missing(t, "an image of PostgreSQL %d in Docker (scripts/dockerd.sh start, export DOCKER_HOST, scripts/pg-image.sh %d): %v", major, major, err)
 	}
 	return p, c
 }

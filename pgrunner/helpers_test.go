@@ -12,21 +12,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// needs skips a test that this host cannot run; in CI that is a failure.
-func needs(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("SNAPVIEW_NO_SKIP") == "1" {
-		t.Fatalf("NEEDS: "+format, args...)
-	}
-	t.Skipf("NEEDS: "+format, args...)
-}
+	"github.com/snapview/snapview/testneeds"
+)
 
 func needsRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		needs(t, "root")
+		testneeds.Missing(t, "root")
 	}
 }
 
@@ -36,7 +29,7 @@ func needsLocal(t testing.TB, major int) *Plan {
 	needsRoot(t)
 	p, err := Choose(t.Context(), Config{Runner: Local, Major: major})
 	if err != nil {
-		needs(t, "PostgreSQL %d: %v", major, err)
+		testneeds.Missing(t, "PostgreSQL %d: %v", major, err)
 	}
 	return p
 }
@@ -58,7 +51,7 @@ func fixtures(t testing.TB) string {
 		}
 	}
 	if _, err := os.Stat(dir); err != nil {
-		needs(t, "the fixtures, at SNAPVIEW_FIXTURES: %v", err)
+		testneeds.Missing(t, "the fixtures, at SNAPVIEW_FIXTURES: %v", err)
 	}
 	return dir
 }
@@ -92,7 +85,7 @@ func run(t testing.TB, name string, args ...string) string {
 func unpack(t testing.TB, archive, data, tablespace string, p *Plan) string {
 	t.Helper()
 	if _, err := exec.LookPath("zstd"); err != nil {
-		needs(t, "zstd")
+		testneeds.Missing(t, "zstd")
 	}
 	dir := tempDir(t)
 	run(t, "tar", "--zstd", "-xf", filepath.Join(fixtures(t), archive), "-C", dir)

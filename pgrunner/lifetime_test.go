@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
 // childEnv makes the test binary a child that starts a server, prints what it
@@ -113,7 +115,7 @@ func onLoop(t *testing.T, root string, p *Plan) (mounted string, unmount func(),
 	t.Helper()
 	for _, tool := range []string{"mkfs.ext4", "losetup", "mount"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			needs(t, "%s", tool)
+			testneeds.Missing(t, "%s", tool)
 		}
 	}
 	dir := tempDir(t)
@@ -126,7 +128,7 @@ func onLoop(t *testing.T, root string, p *Plan) (mounted string, unmount func(),
 	}
 	run(t, "mkfs.ext4", "-q", "-F", img)
 	if out, err := exec.Command("mount", "-o", "loop,noatime", img, mounted).CombinedOutput(); err != nil {
-		needs(t, "loop devices: %v: %s", err, out)
+		testneeds.Missing(t, "loop devices: %v: %s", err, out)
 	}
 	done := false
 	unmount = func() {

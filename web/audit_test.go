@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/snapview/snapview/testneeds"
 	"github.com/snapview/snapview/web"
 )
 
@@ -35,7 +36,7 @@ var showsNoRows = []string{
 // and the bytes of its answer.
 func TestAudit_HasEveryWayToRows(t *testing.T) {
 	if _, err := exec.LookPath("pg_dump"); err != nil {
-		needs(t, "pg_dump")
+		testneeds.Missing(t, "pg_dump")
 	}
 	var mu sync.Mutex
 	var log []web.Statement

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/snapview/snapview/testneeds"
 	"github.com/snapview/snapview/web"
 )
 
@@ -154,7 +155,7 @@ func TestDownloads_AreCancelled(t *testing.T) {
 
 func TestDownloads_KnowDumps(t *testing.T) {
 	if _, err := exec.LookPath("pg_dump"); err != nil {
-		needs(t, "pg_dump")
+		testneeds.Missing(t, "pg_dump")
 	}
 	e := newEnv(t)
 	id, res := e.begin("/dumps", map[string]any{"relations": []uint32{e.oid("shop", "employees")}})

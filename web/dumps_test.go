@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
 // download fetches what was prepared.
@@ -16,7 +18,7 @@ func (e *env) download(path string, body map[string]any) answer {
 
 func TestDump_OfATableRestoresIt(t *testing.T) {
 	if _, err := exec.LookPath("pg_dump"); err != nil {
-		needs(t, "pg_dump")
+		testneeds.Missing(t, "pg_dump")
 	}
 	l := loseRows(t, "lost_table", "drop table shop.employees")
 	e := newEnv(t)

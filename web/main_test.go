@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/snapview/snapview/testneeds"
 	"github.com/snapview/snapview/web"
 	"github.com/snapview/snapview/web/webtest"
 )
@@ -40,15 +41,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// needs skips a test loudly; where skips are forbidden it fails.
-func needs(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("SNAPVIEW_NO_SKIP") == "1" {
-		t.Fatal("NEEDS: " + what)
-	}
-	t.Skip("NEEDS: " + what)
-}
-
 func cluster(t testing.TB) *webtest.Cluster {
 	t.Helper()
 	shared.Do(func() {
@@ -60,7 +52,7 @@ func cluster(t testing.TB) *webtest.Cluster {
 		}
 	})
 	if errors.Is(shared.err, webtest.ErrNoPostgreSQL) {
-		needs(t, "PostgreSQL's server binaries (Debian: postgresql)")
+		testneeds.Missing(t, "PostgreSQL's server binaries (Debian: postgresql)")
 	}
 	if shared.err != nil {
 		t.Fatal(shared.err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/snapview/snapview/testneeds"
 	"github.com/snapview/snapview/web/webtest"
 )
 
@@ -47,7 +48,7 @@ func (l *lossy) run(script []byte) {
 		l.t.Fatal(err)
 	}
 	if _, err := exec.LookPath("psql"); err != nil {
-		needs(l.t, "psql")
+		testneeds.Missing(l.t, "psql")
 	}
 	out, err := exec.CommandContext(l.t.Context(), "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", l.c.SuperDSN(l.name), "-f", file).CombinedOutput()
 	if err != nil {

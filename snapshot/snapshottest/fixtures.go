@@ -13,27 +13,20 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/snapview/snapview/testneeds"
 )
 
-// Need skips the test loudly when something it needs is missing; where
-// SNAPVIEW_NO_SKIP is set it fails instead.
+// Need ends the test unless ok: there is what it names.
 func Need(t testing.TB, ok bool, what string) {
 	t.Helper()
-	switch {
-	case ok:
-	case os.Getenv("SNAPVIEW_NO_SKIP") == "1":
-		t.Fatalf("NEEDS: %s", what)
-	default:
-		t.Skipf("NEEDS: %s", what)
-	}
+	testneeds.Need(t, ok, what)
 }
 
-// Tool returns the path of a program, or skips.
+// Tool returns the path of a program, or ends the test.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
-	p, err := exec.LookPath(name)
-	Need(t, err == nil, name)
-	return p
+	return testneeds.Tool(t, name)
 }
 
 // Fixture returns the path of a file of the shared fixtures: below
