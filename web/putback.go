@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 )
 
@@ -26,12 +28,18 @@ type putBack struct {
 
 // A putBackTable is one table of the script with the query for its rows.
 type putBackTable struct {
-	rel *relation
-	sql string
+	rel     *relation
+	sql     string
+	columns []string // that take a value, quoted
+	group   int      // tables of one group refer to each other
+	stage   string   // the temporary table that its rows go to first, if they do
 }
 
 // An ownedSequence feeds a column of a table that is put back.
-type ownedSequence struct{ sequence, table, column string }
+type ownedSequence struct {
+	sequence, table, column string
+	descending              bool
+}
 
 // Bounds on what a script follows foreign keys through.
 const (
@@ -84,7 +92,11 @@ func (s *Server) planPutBack(ctx context.Context, session Session, f exportFile)
 		return nil, err
 	}
 	info := session.Info()
-	p.script = putBack{tables: g.tables(), notes: g.notes, database: p.database, of: info.Reference}
+	tables := g.tables()
+	if len(tables) == 0 {
+		return nil, problem(http.StatusUnprocessableEntity, "not-supported", p.rel.from()+" has no column that takes a value: its rows cannot be put back")
+	}
+	p.script = putBack{tables: tables, notes: g.notes, database: p.database, of: info.Reference}
 	if info.Moment != "" {
 		p.script.of += ", " + info.Moment
 	}
@@ -151,21 +163,21 @@ func (s *Server) putBackQuery(ctx context.Context, session Session, p *putBackEx
 		" FROM (\n" + text + "\n) AS q(" + strings.Join(names, ", ") + "))", nil
 }
 
+//go:embed sql/owned_sequences.sql
+var ownedSequencesSQL string
+
+// ownedSequences are those of identity columns, of columns that own one, and that
+// a column's default calls.
 func ownedSequences(ctx context.Context, db querier, rel *relation) ([]ownedSequence, error) {
-	var owned []ownedSequence
-	for _, c := range rel.Columns {
-		if c.Default == "" && c.Identity == "" || c.Generated {
-			continue
-		}
-		var sequence *string
-		if err := db.QueryRow(ctx, "select pg_catalog.pg_get_serial_sequence($1, $2)", rel.from(), c.Name).Scan(&sequence); err != nil {
-			return nil, err
-		}
-		if sequence != nil {
-			owned = append(owned, ownedSequence{*sequence, rel.from(), quoteName(c.Name)})
-		}
+	rows, err := db.Query(ctx, ownedSequencesSQL, rel.OID)
+	if err != nil {
+		return nil, err
 	}
-	return owned, nil
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (ownedSequence, error) {
+		q := ownedSequence{table: rel.only()}
+		err := row.Scan(&q.sequence, &q.column, &q.descending)
+		return q, err
+	})
 }
 
 // open implements exportPlan: with the first table's rows. The conditions of
@@ -225,10 +237,18 @@ func (o *openPutBack) write(ctx context.Context, run *running, out *bufio.Writer
 		}
 		fmt.Fprintf(out, "\n-- %s\n", commentText(t.rel.from()))
 		one := exportFile{exportRequest: exportRequest{OnConflict: "nothing"}, rel: t.rel, target: t.rel.from()}
+		if t.stage != "" {
+			one.OnConflict, one.target = "", t.stage
+			fmt.Fprint(out, t.createStage())
+		}
 		w := newInsertWriter(out, &one, o.table.columns)
 		w.bare = true
 		if err := streamRows(ctx, o.table.g, run, w, 0); err != nil {
 			return err
+		}
+		if t.stage != "" && (i+1 == len(b.tables) || b.tables[i+1].group != t.group) {
+			first := slices.IndexFunc(b.tables, func(other putBackTable) bool { return other.group == t.group })
+			writeStaged(out, b.tables[first:i+1])
 		}
 	}
 	b.ending(out)
@@ -245,21 +265,28 @@ func (o *openPutBack) close() {
 func (b *putBack) heading(out *bufio.Writer) {
 	fmt.Fprintf(out, "-- Rows of database %s, as of %s.\n-- Made by snapview on %s. Run it where they were lost:\n--   psql -v ON_ERROR_STOP=1 -d %s -f FILE\n",
 		commentText(b.database), commentText(b.of), time.Now().UTC().Format(time.RFC3339), commentText(b.database))
-	fmt.Fprint(out, "-- What is there is left alone (ON CONFLICT DO NOTHING). Triggers fire, as for any insert.\n")
+	fmt.Fprint(out, "-- What is there is left alone. Triggers fire, as for any insert.\n")
 	for _, note := range b.notes {
 		fmt.Fprintf(out, "-- Note: %s\n", commentText(note))
 	}
-	fmt.Fprint(out, "BEGIN;\nSET LOCAL client_encoding = 'UTF8';\nSET LOCAL standard_conforming_strings = on;\nSET CONSTRAINTS ALL DEFERRED;\n")
+	fmt.Fprint(out, "BEGIN;\nSET LOCAL client_encoding = 'UTF8';\nSET LOCAL standard_conforming_strings = on;\nSET LOCAL datestyle = ISO;\nSET LOCAL intervalstyle = postgres;\nSET LOCAL xmloption = content;\nSET CONSTRAINTS ALL DEFERRED;\n")
 }
 
-// ending sets the sequences, never back.
+// ending sets the sequences, never back, and never beyond what they may reach.
 func (b *putBack) ending(out *bufio.Writer) {
 	if len(b.sequences) > 0 {
 		fmt.Fprint(out, "\n-- Sequences\n")
 	}
 	for _, q := range b.sequences {
-		fmt.Fprintf(out, "SELECT pg_catalog.setval(%s, greatest((SELECT last_value FROM %s), (SELECT max(%s) FROM %s)));\n",
-			quoteText(q.sequence), q.sequence, q.column, q.table)
+		furthest, compare := "max", ">="
+		if q.descending {
+			furthest, compare = "min", "<="
+		}
+		bound := func(of string) string {
+			return "(SELECT " + of + " FROM pg_catalog.pg_sequence WHERE seqrelid = " + quoteText(q.sequence) + "::pg_catalog.regclass)"
+		}
+		fmt.Fprintf(out, "SELECT pg_catalog.setval(%s, m.v) FROM (SELECT %s(%s)::pg_catalog.int8 AS v FROM %s WHERE %s BETWEEN %s AND %s) AS m\n  WHERE m.v %s (SELECT last_value FROM %s);\n",
+			quoteText(q.sequence), furthest, q.column, q.table, q.column, bound("seqmin"), bound("seqmax"), compare, q.sequence)
 	}
 	fmt.Fprint(out, "\nCOMMIT;\n")
 }

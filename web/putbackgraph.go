@@ -25,7 +25,6 @@ type putBackNode struct {
 
 // A putBackEdge is a foreign key of the node that it belongs to.
 type putBackEdge struct {
-	name          string
 	parent        *putBackNode
 	columns       []int32 // of the node's table
 	parentColumns []int32
@@ -62,6 +61,15 @@ func (g *putBackGraph) collect(root *relation, where string, parents, children b
 		return err
 	}
 	n.where = []string{where}
+	if n.rel.relkind == "r" { // a table shows the rows of those that inherit from it as its own
+		for _, p := range n.rel.Partitions {
+			heir, _, err := g.node(p.OID)
+			if err != nil {
+				return err
+			}
+			heir.where = []string{where}
+		}
+	}
 	if children {
 		if err := g.chooseChildren(); err != nil {
 			return err
@@ -80,19 +88,22 @@ func (g *putBackGraph) chooseChildren() error {
 			if err != nil {
 				return err
 			}
-			if child == n {
-				g.note("%s refers to itself (%s): rows below the chosen ones are left out", n.rel.from(), k.Name)
-				continue
-			}
-			child.parents = append(child.parents, putBackEdge{k.Name, n, k.OtherColumns, k.Columns})
+			child.parents = append(child.parents, putBackEdge{n, k.OtherColumns, k.Columns})
 		}
 	}
-	for _, child := range g.parentsFirst() {
-		for _, k := range child.parents {
-			cond := refersTo(child.rel, k.columns, k.parent.rel, k.parentColumns, disjunction(k.parent.where))
-			if err := child.choose(cond); err != nil {
-				return err
+	for _, ring := range g.parentsFirst() {
+		for _, child := range ring {
+			for _, k := range child.parents {
+				if slices.Contains(ring, k.parent) || len(k.parent.where) == 0 {
+					continue
+				}
+				if err := child.choose(refersTo(child.rel, k.columns, k.parent.rel, k.parentColumns, disjunction(k.parent.where))); err != nil {
+					return err
+				}
 			}
+		}
+		if err := ring.close(down); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -113,25 +124,24 @@ func (g *putBackGraph) chooseParents(follow bool) error {
 			if err != nil {
 				return err
 			}
-			n.parents = append(n.parents, putBackEdge{k.Name, parent, k.Columns, k.OtherColumns})
+			n.parents = append(n.parents, putBackEdge{parent, k.Columns, k.OtherColumns})
 		}
 	}
 	if !follow {
 		return nil
 	}
-	for _, n := range slices.Backward(g.parentsFirst()) {
-		for _, k := range n.parents {
-			if k.parent == n {
-				n.where = []string{ancestors(n.rel, k, disjunction(n.where))}
-			}
+	for _, ring := range slices.Backward(g.parentsFirst()) {
+		if err := ring.close(up); err != nil {
+			return err
 		}
-		for _, k := range n.parents {
-			if k.parent == n {
-				continue
-			}
-			cond := refersTo(k.parent.rel, k.parentColumns, n.rel, k.columns, disjunction(n.where))
-			if err := k.parent.choose(cond); err != nil {
-				return err
+		for _, n := range ring {
+			for _, k := range n.parents {
+				if slices.Contains(ring, k.parent) || len(n.where) == 0 {
+					continue
+				}
+				if err := k.parent.choose(refersTo(k.parent.rel, k.parentColumns, n.rel, k.columns, disjunction(n.where))); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -148,57 +158,32 @@ func (n *putBackNode) choose(where string) error {
 	return nil
 }
 
-// parentsFirst puts tables after those that they refer to. A foreign key that
-// closes a cycle is taken out, with a note.
-func (g *putBackGraph) parentsFirst() (order []*putBackNode) {
-	const visiting, visited = 1, 2
-	state := map[*putBackNode]int{}
-	var visit func(n *putBackNode)
-	visit = func(n *putBackNode) {
-		state[n] = visiting
-		n.parents = slices.DeleteFunc(n.parents, func(k putBackEdge) bool {
-			if k.parent == n || state[k.parent] == visited {
-				return false
-			}
-			if state[k.parent] == visiting {
-				g.note("%s and %s refer to each other, directly or by way of others: %s is not followed", n.rel.from(), k.parent.rel.from(), k.name)
-				return true
-			}
-			visit(k.parent)
-			return false
-		})
-		state[n] = visited
-		order = append(order, n)
-	}
-	for _, n := range g.nodes {
-		if state[n] == 0 {
-			visit(n)
-		}
-	}
-	return order
-}
-
 // tables are the queries, in an order in which each row finds what it refers to.
 func (g *putBackGraph) tables() (tables []putBackTable) {
-	for _, n := range g.parentsFirst() {
-		if len(n.where) == 0 {
-			continue // reached by keys that were taken out
-		}
-		var columns []string
-		for _, c := range n.rel.Columns {
-			if !c.Generated { // an INSERT may not give it a value
-				columns = append(columns, quoteName(c.Name))
+	for group, ring := range g.parentsFirst() {
+		for _, n := range ring {
+			if len(n.where) == 0 {
+				continue // no foreign key leads to rows of it
 			}
+			var columns []string
+			for _, c := range n.rel.Columns {
+				if !c.Generated { // an INSERT may not give it a value
+					columns = append(columns, quoteName(c.Name))
+				}
+			}
+			if len(columns) == 0 {
+				g.notes = append(g.notes, n.rel.from()+" has no column that takes a value: it is left out")
+				continue
+			}
+			t := putBackTable{rel: n.rel, columns: columns, group: group}
+			t.sql = "SELECT " + strings.Join(columns, ", ") + " FROM " + n.rel.only() + " WHERE " + disjunction(n.where)
+			if ring.cyclic() || t.needsFilter() {
+				t.stage = fmt.Sprintf("pg_temp.snapview_%d", len(tables)+1)
+			}
+			tables = append(tables, t)
 		}
-		tables = append(tables, putBackTable{n.rel, "SELECT " + strings.Join(columns, ", ") + " FROM " + n.rel.from() + " WHERE " + disjunction(n.where)})
 	}
 	return tables
-}
-
-func (g *putBackGraph) note(format string, args ...any) {
-	if note := fmt.Sprintf(format, args...); !slices.Contains(g.notes, note) {
-		g.notes = append(g.notes, note)
-	}
 }
 
 func disjunction(where []string) string {
@@ -211,21 +196,7 @@ func disjunction(where []string) string {
 // refersTo chooses the rows of table whose columns are found in those of other's
 // rows.
 func refersTo(table *relation, columns []int32, other *relation, otherColumns []int32, where string) string {
-	return "(" + table.names("", columns) + ") IN (SELECT " + other.names("", otherColumns) + " FROM " + other.from() + " WHERE " + where + ")"
-}
-
-// ancestors chooses rows and those that they refer to in the same table, up to
-// the last.
-func ancestors(rel *relation, k putBackEdge, where string) string {
-	var keys, refs, join []string
-	for i := range k.columns {
-		keys, refs = append(keys, fmt.Sprintf("k%d", i)), append(refs, fmt.Sprintf("r%d", i))
-		join = append(join, rel.names("p.", k.parentColumns[i:i+1])+" = up."+refs[i])
-	}
-	return "(" + rel.names("", k.parentColumns) + ") IN (WITH RECURSIVE up(" + strings.Join(append(slices.Clone(keys), refs...), ", ") +
-		") AS (SELECT " + rel.names("", k.parentColumns) + ", " + rel.names("", k.columns) + " FROM " + rel.from() + " WHERE " + where +
-		" UNION SELECT " + rel.names("p.", k.parentColumns) + ", " + rel.names("p.", k.columns) +
-		" FROM " + rel.from() + " AS p JOIN up ON " + strings.Join(join, " AND ") + ") SELECT " + strings.Join(keys, ", ") + " FROM up)"
+	return "(" + table.names("", columns) + ") IN (SELECT " + other.names("", otherColumns) + " FROM " + other.only() + " WHERE " + where + ")"
 }
 
 // names lists columns by their numbers, quoted.

@@ -3,6 +3,7 @@
 with k as (
   select k.*, k.conrelid = $1 as outward from pg_catalog.pg_constraint k
   where k.contype = 'f' and k.conrelid = $1
+    and not exists (select from pg_catalog.pg_constraint up where up.oid::text = pg_catalog.to_jsonb(k)->>'conparentid' and up.conrelid = k.conrelid)
   union all
   select k.*, false from pg_catalog.pg_constraint k
   where k.contype = 'f' and k.confrelid = $1

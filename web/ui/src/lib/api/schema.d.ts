@@ -2198,7 +2198,8 @@ export interface components {
             limit?: number;
             /**
              * @description put-back is a script in SQL that brings rows back to where they were lost: one transaction, rows that others
-             *     refer to first, ON CONFLICT DO NOTHING, sequences set at the end. A query must return the key of one table.
+             *     refer to first, what is there left alone, sequences set at the end. Rows of tables that refer to each other, and
+             *     rows without a key, go through a temporary table. A query must return the key of one table.
              * @enum {string}
              */
             format: "csv" | "json" | "ndjson" | "sql" | "parquet" | "put-back";
