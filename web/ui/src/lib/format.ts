@@ -87,6 +87,9 @@ export function utc(time: string | undefined): string {
   return date.toISOString().slice(0, 19).replace('T', ' ') + ' UTC';
 }
 
+/** The time of day in UTC, from what Date takes: "03:00:00". */
+export const utcClock = (time: string | number): string => new Date(time).toISOString().slice(11, 19);
+
 /** A share in percent that never rounds something to nothing. */
 export function percent(part: number, whole: number): string {
   if (whole <= 0) return '0 %';
