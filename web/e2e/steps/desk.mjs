@@ -114,6 +114,10 @@ export const desk = [
         await page.keyboard.press('Control+End');
         await page.keyboard.type(' + 1');
         await kept(page, world, 'both changes', (items) => items.map((t) => t.sql).join('|') === 'select 1 + 1|select 2');
+        // All of them closed elsewhere: there is one to write in still.
+        for (const tab of (await world.get(`${world.root}/tabs`)).items) await send(page, world, 'DELETE', `${world.root}/tabs/${tab.id}`);
+        await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+        await until('an empty tab', async () => (await names(page)).join() === 'New query');
       } finally {
         await other.close();
       }
@@ -188,7 +192,16 @@ export const desk = [
       await until('two after a reload', async () => (await dialog.getByRole('listitem').count()) === 2);
       await dialog.getByRole('listitem').filter({ hasText: 'division' }).getByRole('button', { name: 'Forget this statement' }).click();
       await until('one of them', async () => (await dialog.getByRole('listitem').count()) === 1);
-      await dialog.getByRole('link', { name: text(word) }).click();
+      // What was closed with something just typed stays closed.
+      await dialog.getByRole('searchbox').press('End');
+      await page.keyboard.type('9');
+      await page.keyboard.press('Escape'); // which empties the field
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+      await page.waitForTimeout(250);
+      assert.equal(await dialog.count(), 0);
+      await page.getByRole('button', { name: 'History', exact: true }).click();
+      await dialog.getByRole('link', { name: text(word) }).first().click();
       await dialog.waitFor({ state: 'hidden' });
       await until('the statement', async () => (await page.locator('.cm-content').innerText()).includes(word));
     },
@@ -251,6 +264,9 @@ export const desk = [
         [`select inside.`, ` from (select * from ${world.name(t)}) inside`, t.columns[0].name],
         [`select `, ` from ${world.name(t)} where true`, t.columns[0].name],
         [`select * from ${world.name(t)} where "${t.name.replaceAll('"', '""')}".`, '', t.columns[0].name],
+        // Types beside columns, behind a FROM that begins no list, and those of the system's tables.
+        [`select extract(day from `, `) from ${world.name(t)}`, t.columns[0].type],
+        [`select reltu`, ' from pg_class where true', 'real'],
       ]) {
         await page.keyboard.press('Escape');
         await page.keyboard.press('Control+a');
@@ -366,7 +382,7 @@ export const desk = [
             await page.goto(url);
             await ready();
             found.push(...(await axe(page, `${name}, ${scheme}, ${width}`)));
-            const over = await page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.querySelector('main').scrollWidth) - innerWidth);
+            const over = await page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.querySelector('main').scrollWidth, document.querySelector('.plan')?.scrollWidth ?? 0) - innerWidth);
             if (over > 0) found.push(`${name} is ${over} px too wide at ${width}`);
           }
         }

@@ -58,12 +58,22 @@ export class Desk {
   #dirty = new Map<string, ReturnType<typeof setTimeout> | undefined>();
   #loading: Promise<void> | undefined;
 
+  #left = new AbortController();
+
   constructor(readonly session: string) {
-    addEventListener('pagehide', () => this.#flush());
+    const { signal } = this.#left;
+    addEventListener('pagehide', () => this.#flush(), { signal });
     document.addEventListener('visibilitychange', () => {
       if (document.hidden) this.#flush();
       else if (this.loaded) void this.#load();
-    });
+    }, { signal });
+  }
+
+  /** Ends what runs and keeps what was changed: another session is looked at. */
+  leave() {
+    this.#left.abort();
+    this.#flush();
+    this.tabs.forEach((tab) => tab.runs.forEach((run) => void run.cancel()));
   }
 
   load(): Promise<void> {
@@ -82,7 +92,8 @@ export class Desk {
       this.tabs = this.tabs.filter((tab) => !gone(tab));
       for (const item of [...items, ...drafts]) this.#take(item, drafts.includes(item));
       this.#sort();
-      if (this.active && !this.tabs.includes(this.active)) this.active = this.tabs[0];
+      // Another window may have closed it, and all others.
+      if (this.active && !this.tabs.includes(this.active)) this.show(this.tabs[0] ?? this.create());
       this.unsaved = undefined;
     } catch (cause) {
       // Without the server's there are the drafts of this window.
@@ -317,7 +328,7 @@ let current: Desk | undefined;
 /** The desk of a session; results stay with its tabs while other views are shown. */
 export function deskOf(session: string): Desk {
   if (current?.session !== session) {
-    current?.tabs.forEach((tab) => tab.runs.forEach((run) => void run.cancel()));
+    current?.leave();
     current = new Desk(session);
   }
   return current;

@@ -19,11 +19,13 @@ export class Run {
   notices: { severity: string; message: string; hint?: string }[] = $state.raw([]);
   end: QueryEnd | undefined = $state.raw();
   error: QueryError | undefined = $state.raw();
+  /** It waits or runs: its end is still to come. */
   running = $state(true);
+  /** It was sent; until then it waits for those before it. */
+  started = $state(false);
   cancelling = $state(false);
   /** Milliseconds since it began, while it runs. */
   elapsed = $state(0);
-  #began = performance.now();
   #abort = new AbortController();
 
   constructor(
@@ -40,7 +42,10 @@ export class Run {
   ) {}
 
   async start(): Promise<void> {
-    const timer = setInterval(() => (this.elapsed = performance.now() - this.#began), 100);
+    if (this.cancelling) return this.refuse({ code: 'cancelled', message: 'Cancelled' });
+    this.started = true;
+    const began = performance.now();
+    const timer = setInterval(() => (this.elapsed = performance.now() - began), 100);
     let pending: number | undefined;
     const show = () => {
       pending = undefined;
@@ -79,15 +84,23 @@ export class Run {
       if (pending !== undefined) cancelAnimationFrame(pending);
       this.rows.end();
       this.count = this.rows.count;
-      this.elapsed = performance.now() - this.#began;
+      this.elapsed = performance.now() - began;
       this.running = false;
     }
+  }
+
+  /** Ends it with an error before it was sent. */
+  refuse(error: QueryError) {
+    this.error = error;
+    this.running = false;
+    this.rows.end();
   }
 
   /** Asks the server to stop; if it does not within two seconds, hangs up, which stops it too. */
   async cancel() {
     if (!this.running || this.cancelling) return;
     this.cancelling = true;
+    if (!this.started) return; // and is not, then
     setTimeout(() => this.running && this.#abort.abort(), 2000);
     await api.DELETE('/sessions/{id}/queries/{qid}', { params: { path: { id: this.session, qid: this.id }, header: write } }).catch(() => undefined);
   }
