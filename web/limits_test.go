@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,15 +39,18 @@ func (l *auditLog) all() []web.Statement {
 }
 
 func (e *env) metrics() string {
-	return e.scrape("127.0.0.1:9187").Body.String()
+	return e.scrape("127.0.0.1", 9187, "127.0.0.1:9187", false).Body.String()
 }
 
-// scrape asks for the metrics as a monitoring system that knows them by a name.
-func (e *env) scrape(host string) *httptest.ResponseRecorder {
+// scrape asks for the metrics at an address, by a name.
+func (e *env) scrape(ip string, port int, host string, encrypted bool) *httptest.ResponseRecorder {
 	scrape := httptest.NewRecorder()
-	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9187}
+	local := &net.TCPAddr{IP: net.ParseIP(ip), Port: port}
 	r := httptest.NewRequestWithContext(context.WithValue(context.Background(), http.LocalAddrContextKey, local), http.MethodGet, "/metrics", nil)
 	r.Host = host
+	if encrypted {
+		r.TLS = &tls.ConnectionState{}
+	}
 	e.server.Metrics().ServeHTTP(scrape, r)
 	return scrape
 }
@@ -181,14 +186,35 @@ func TestStatements_OfOnePersonAreLimited(t *testing.T) {
 	}
 }
 
-// A foreign page whose name leads here (DNS rebinding) reads no figures either.
+// A foreign page whose name leads here (DNS rebinding) reads no figures either,
+// where every browser of the host gets to. On a network address Prometheus may ask
+// by any name.
 func TestMetrics_AreForTheHostThatIsOurs(t *testing.T) {
 	e := newEnvOf(t, webtest.NewSession("demo", nil), func(o *web.Options) { o.AllowedHosts = []string{"backups.example.org"} })
-	for host, want := range map[string]int{
-		"127.0.0.1:9187": 200, "localhost:9187": 200, "backups.example.org:9187": 200, "evil.example.net:9187": 421, "127.0.0.1:1": 421,
+	for _, c := range []struct {
+		ip        string
+		port      int
+		host      string
+		encrypted bool
+		want      int
+	}{
+		{"127.0.0.1", 9187, "127.0.0.1:9187", false, 200},
+		{"127.0.0.1", 9187, "localhost:9187", false, 200},
+		{"::1", 9187, "[::1]:9187", false, 200},
+		{"127.0.0.1", 9187, "backups.example.org:9187", false, 200},
+		{"127.0.0.1", 9187, "evil.example.net:9187", false, 421},
+		{"127.0.0.1", 9187, "127.0.0.1:1", false, 421},
+		{"127.0.0.1", 443, "localhost", true, 200}, // browsers leave out the usual port
+		{"127.0.0.1", 443, "localhost", false, 421},
+		{"127.0.0.1", 80, "localhost", false, 200},
+		{"10.1.2.3", 9187, "db7.example.net:9187", false, 200},
 	} {
-		if a := e.scrape(host); a.Code != want || strings.Contains(a.Body.String(), "snapview_sessions") != (want == 200) {
-			t.Errorf("%s: status %d", host, a.Code)
+		a := e.scrape(c.ip, c.port, c.host, c.encrypted)
+		if a.Code != c.want || strings.Contains(a.Body.String(), "snapview_sessions") != (c.want == 200) {
+			t.Errorf("%+v: status %d", c, a.Code)
+		}
+		if c.want == 421 && !strings.Contains(a.Body.String(), "scrape "+net.JoinHostPort(c.ip, strconv.Itoa(c.port))+", or start snapview serve with --allowed-host") {
+			t.Errorf("%+v: the refusal does not say what to do: %s", c, a.Body)
 		}
 	}
 }

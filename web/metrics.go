@@ -2,8 +2,11 @@ package web
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,19 +93,43 @@ func (m *metrics) request(method string, status int) {
 }
 
 // Metrics returns a handler of the server's metrics. It asks for no login: serve
-// it where only the monitoring system comes. The Host must be the address that the
-// request came in on, or one of Options.AllowedHosts, as for the page: with no
-// login, the name is all that keeps a foreign page in somebody's browser out.
+// it where only the monitoring system comes. On a network address that is what the
+// network lets through, and whoever gets there may ask by any name, as scrapers do.
+// A loopback address every browser of the host gets to, and with it a page of
+// somebody else whose name was made to resolve there (DNS rebinding): there the
+// Host must be the address that the request came in on, localhost, or one of
+// Options.AllowedHosts.
 func (s *Server) Metrics() http.Handler {
 	figures := promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})
+	var told sync.Once // what a monitoring system is answered nobody reads
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.hostAllowed(r) {
-			http.Error(w, "metrics are not served for the host "+strconv.Quote(r.Host)+": scrape the address itself, or start serve with --allowed-host NAME",
+		if local := loopback(r); local != "" && !s.hostAllowed(r) {
+			name := r.Host
+			if host, _, err := net.SplitHostPort(name); err == nil {
+				name = host
+			}
+			told.Do(func() {
+				s.log.Warn("metrics were asked for by a name that is not ours", "host", r.Host, "address", local, "help", "scrape the address, or start with --allowed-host")
+			})
+			http.Error(w, fmt.Sprintf("metrics are not served for the host %q on a loopback address: scrape %s, or start snapview serve with --allowed-host %q", r.Host, local, name),
 				http.StatusMisdirectedRequest)
 			return
 		}
 		figures.ServeHTTP(w, r)
 	})
+}
+
+// loopback returns the address that a request came in on if only this host
+// reaches it, or if it is not known.
+func loopback(r *http.Request) string {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	switch {
+	case !ok:
+		return "the address that it listens on"
+	case local.IP.IsLoopback():
+		return local.String()
+	}
+	return ""
 }
 
 // sessionsCollector looks at the sessions when it is asked.

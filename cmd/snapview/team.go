@@ -39,7 +39,7 @@ func (f *teamFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.cert, "tls-cert", "", "certificate chain in PEM: the page is served by HTTPS")
 	flags.StringVar(&f.key, "tls-key", "", "its private key in PEM")
 	flags.StringVar(&f.auditLog, "audit-log", "", "append a line of JSON for every statement that is run on the page, by psql or another client, or by a command: who, when, what, rows, bytes; while it cannot be written, statements go on, and that is said, counted and shown by /healthz")
-	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address on which /metrics answers Prometheus, without a login")
+	flags.StringVar(&f.metricsListen, "metrics-listen", "", "address on which /metrics answers Prometheus, without a login: a loopback address, or one of a network on which only those come here who may read it")
 	flags.IntVar(&f.statements, "max-statements-per-user", web.DefaultStatementsPerUser, "how many statements and exports one of these people may run at once, over all sessions")
 	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 }
