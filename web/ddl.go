@@ -1,10 +1,23 @@
 package web
 
 import (
+	"context"
+	_ "embed"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+)
+
+var (
+	//go:embed sql/sequence.sql
+	sqlSequence string
+	//go:embed sql/ddl_table.sql
+	sqlDDLTable string
+	//go:embed sql/ddl_columns.sql
+	sqlDDLColumns string
+	//go:embed sql/ddl_after.sql
+	sqlDDLAfter string
 )
 
 // quoteName quotes a name for SQL, always.
@@ -20,48 +33,112 @@ func quoteText(s string) string {
 	return q
 }
 
-// ddl writes statements that make a relation like this one. It is to read and
-// to start from; pg_dump through the psql endpoint is the complete one.
-func (r *relation) ddl() string {
+// A definition is what the statements that make a relation say besides what
+// the API tells of it piece by piece.
+type definition struct {
+	of        string // the composite type of a typed table
+	method    string // table access method, quoted, unless it is heap
+	options   string // storage parameters, those of the TOAST table too
+	populated bool   // a materialized view that has been filled
+	columns   map[int]columnDefinition
+	after     [4]string // statements, by lot (ddl_after.sql)
+}
+
+type columnDefinition struct {
+	Number   int
+	Local    bool // not only inherited
+	Collate  string
+	Virtual  bool // computed when it is read
+	Options  string
+	Sequence string // of an identity column, when it is not the usual one
+}
+
+// loadDDL returns the statements that make a relation like this one, in an
+// order in which they run once those are there that it depends on. A database
+// as a whole is pg_dump's.
+func (r *relation) loadDDL(ctx context.Context, db querier) (string, error) {
+	var d definition
+	if err := db.QueryRow(ctx, sqlDDLTable, r.OID).Scan(&d.of, &d.method, &d.options, &d.populated); err != nil {
+		return "", err
+	}
+	columns, err := collect[columnDefinition](ctx, db, sqlDDLColumns, r.OID)
+	if err != nil {
+		return "", err
+	}
+	d.columns = make(map[int]columnDefinition, len(columns))
+	for _, c := range columns {
+		d.columns[c.Number] = c
+	}
+	after, err := collect[struct {
+		Lot int
+		SQL string
+	}](ctx, db, sqlDDLAfter, r.OID)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range after {
+		d.after[s.Lot] += s.SQL + ";\n"
+	}
+	if r.relkind != "S" {
+		return r.ddl(&d), nil
+	}
+	var create, owned string
+	if err := db.QueryRow(ctx, sqlSequence, r.OID).Scan(&create, &owned); err != nil {
+		return "", err
+	}
+	// Its owner comes first: that of a sequence that belongs to a column is the table's.
+	return create + d.after[2] + owned + d.after[3], nil
+}
+
+func (r *relation) ddl(d *definition) string {
 	name := quoteName(r.Schema, r.Name)
 	var b strings.Builder
 	switch r.relkind {
-	case "v":
-		fmt.Fprintf(&b, "CREATE VIEW %s AS\n%s\n", name, strings.TrimRight(r.Definition, "\n"))
-	case "m":
-		fmt.Fprintf(&b, "CREATE MATERIALIZED VIEW %s AS\n%s\n", name, strings.TrimRight(r.Definition, "\n"))
+	case "v", "m":
+		r.viewDDL(&b, name, d)
 	case "r", "p", "f":
-		r.tableDDL(&b, name)
+		r.tableDDL(&b, name, d)
 	default:
 		return ""
 	}
+	b.WriteString(d.after[1])
 	for _, x := range r.Indexes {
 		if !x.OfConstraint {
 			b.WriteString(x.Definition + ";\n")
 		}
 	}
-	for _, t := range r.Triggers {
-		b.WriteString(t.Definition + ";\n")
+	// Behind the indexes: those that the table above has too become parts of its
+	// own, which would otherwise be made a second time.
+	if r.inherits != "" && r.PartitionBound != "" {
+		fmt.Fprintf(&b, "ALTER TABLE %s ATTACH PARTITION %s %s;\n", r.inherits, name, r.PartitionBound)
 	}
-	if r.Comment != "" {
-		what := map[string]string{"v": "VIEW", "m": "MATERIALIZED VIEW"}[r.relkind]
-		switch {
-		case r.relkind == "f":
-			what = "FOREIGN TABLE"
-		case what == "":
-			what = "TABLE"
-		}
-		fmt.Fprintf(&b, "COMMENT ON %s %s IS %s;\n", what, name, quoteText(r.Comment))
-	}
-	for _, c := range r.Columns {
-		if c.Comment != "" {
-			fmt.Fprintf(&b, "COMMENT ON COLUMN %s.%s IS %s;\n", name, quoteName(c.Name), quoteText(c.Comment))
-		}
-	}
+	b.WriteString(d.after[2] + d.after[3])
 	return b.String()
 }
 
-func (r *relation) tableDDL(b *strings.Builder, name string) {
+func (r *relation) viewDDL(b *strings.Builder, name string, d *definition) {
+	with := ""
+	if d.options != "" {
+		with = " WITH (" + d.options + ")"
+	}
+	query := strings.TrimRight(r.Definition, "\n")
+	if r.relkind == "v" {
+		fmt.Fprintf(b, "CREATE VIEW %s%s AS\n%s\n", name, with, query)
+		return
+	}
+	if d.method != "" {
+		name += " USING " + d.method
+	}
+	if r.Tablespace != "" {
+		with += " TABLESPACE " + quoteName(r.Tablespace)
+	}
+	if !d.populated {
+		query = strings.TrimSuffix(query, ";") + "\nWITH NO DATA;"
+	}
+	fmt.Fprintf(b, "CREATE MATERIALIZED VIEW %s%s AS\n%s\n", name, with, query)
+}
+
+func (r *relation) tableDDL(b *strings.Builder, name string, d *definition) {
 	kind := ""
 	switch {
 	case r.relkind == "f":
@@ -69,44 +146,68 @@ func (r *relation) tableDDL(b *strings.Builder, name string) {
 	case r.Unlogged:
 		kind = "UNLOGGED "
 	}
-	fmt.Fprintf(b, "CREATE %sTABLE %s (\n", kind, name)
-	var lines []string
+	child := r.inherits != "" && r.PartitionBound == ""
+	fmt.Fprintf(b, "CREATE %sTABLE %s", kind, name)
+	if d.of != "" {
+		b.WriteString(" OF " + d.of)
+	}
+	var lines, later []string
 	for _, c := range r.Columns {
-		lines = append(lines, "  "+c.ddl())
+		switch extra := d.columns[c.Number]; {
+		case child && !extra.Local: // comes with the table above
+		case d.of != "":
+			if more := c.constraints(extra); more != "" {
+				lines = append(lines, "  "+quoteName(c.Name)+" WITH OPTIONS"+more)
+			}
+		default:
+			lines = append(lines, "  "+quoteName(c.Name)+" "+c.Type+extra.Options+extra.Collate+c.constraints(extra))
+		}
 	}
 	for _, k := range r.Constraints {
-		// NOT NULL stands with the column; triggers follow the table.
-		if k.Kind != "not-null" && k.Kind != "trigger" {
+		switch {
+		case k.Kind == "not-null" || k.Kind == "trigger": // stands with the column; follows the table
+		case child && !k.Local:
+		case strings.HasSuffix(k.Definition, " NOT VALID"): // which CREATE TABLE takes for valid
+			later = append(later, fmt.Sprintf("ALTER TABLE %s ADD CONSTRAINT %s %s;\n", name, quoteName(k.Name), k.Definition))
+		default:
 			lines = append(lines, "  CONSTRAINT "+quoteName(k.Name)+" "+k.Definition)
 		}
 	}
-	b.WriteString(strings.Join(lines, ",\n") + "\n)")
-	if r.inherits != "" && r.PartitionBound == "" {
+	switch {
+	case len(lines) > 0:
+		b.WriteString(" (\n" + strings.Join(lines, ",\n") + "\n)")
+	case d.of == "":
+		b.WriteString(" (\n)")
+	}
+	if child {
 		b.WriteString(" INHERITS (" + r.inherits + ")")
 	}
 	b.WriteString(r.foreign)
 	if r.PartitionKey != "" {
 		b.WriteString(" PARTITION BY " + r.PartitionKey)
 	}
+	if d.method != "" {
+		b.WriteString(" USING " + d.method)
+	}
+	if d.options != "" {
+		b.WriteString(" WITH (" + d.options + ")")
+	}
 	if r.Tablespace != "" {
 		b.WriteString(" TABLESPACE " + quoteName(r.Tablespace))
 	}
-	b.WriteString(";\n")
-	if r.inherits != "" && r.PartitionBound != "" {
-		fmt.Fprintf(b, "ALTER TABLE %s ATTACH PARTITION %s %s;\n", r.inherits, name, r.PartitionBound)
-	}
+	b.WriteString(";\n" + strings.Join(later, ""))
 }
 
-func (c *column) ddl() string {
-	s := quoteName(c.Name) + " " + c.Type
-	if c.Collation != "" {
-		s += " COLLATE " + quoteName(c.Collation)
-	}
+// constraints are what stands behind a column's type.
+func (c *column) constraints(d columnDefinition) string {
+	s := ""
 	switch {
 	case c.Identity == "always":
-		s += " GENERATED ALWAYS AS IDENTITY"
+		s += " GENERATED ALWAYS AS IDENTITY" + d.Sequence
 	case c.Identity == "by-default":
-		s += " GENERATED BY DEFAULT AS IDENTITY"
+		s += " GENERATED BY DEFAULT AS IDENTITY" + d.Sequence
+	case c.Generated && d.Virtual:
+		s += " GENERATED ALWAYS AS (" + c.Default + ") VIRTUAL"
 	case c.Generated:
 		s += " GENERATED ALWAYS AS (" + c.Default + ") STORED"
 	case c.Default != "":

@@ -26,8 +26,6 @@ var (
 	sqlForeignKeys string
 	//go:embed sql/partitions.sql
 	sqlPartitions string
-	//go:embed sql/sequence.sql
-	sqlSequence string
 	//go:embed sql/triggers.sql
 	sqlTriggers string
 )
@@ -91,6 +89,7 @@ type column struct {
 	BaseOID  uint32 `json:"-"` // the type under a domain
 	BaseName string `json:"-"`
 	BaseLen  int    `json:"-"` // pg_type.typlen: -1 for values of any length
+	Compared string `json:"-"` // the type without length or precision, for literals
 }
 
 type index struct {
@@ -115,6 +114,8 @@ type constraint struct {
 	Kind       string  `json:"kind"`
 	Definition string  `json:"definition"`
 	Columns    []int32 `json:"columns"`
+
+	Local bool `json:"-"` // not only inherited
 }
 
 type foreignKey struct {
@@ -254,11 +255,8 @@ func (r *relation) loadDetails(ctx context.Context, db querier) (err error) {
 	if r.Triggers, err = collect[trigger](ctx, db, sqlTriggers, r.OID); err != nil {
 		return err
 	}
-	if r.relkind == "S" {
-		return db.QueryRow(ctx, sqlSequence, r.OID).Scan(&r.DDL)
-	}
-	r.DDL = r.ddl()
-	return nil
+	r.DDL, err = r.loadDDL(ctx, db)
+	return err
 }
 
 // choosePaging finds what identifies a row. A table with children by

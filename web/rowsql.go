@@ -80,7 +80,11 @@ func (r *relation) parseOrder(list []string) ([]orderTerm, error) {
 		if c == nil {
 			return nil, badRequest("order " + strconv.Quote(text) + ": there is no column " + m[1])
 		}
-		out = append(out, orderTerm{expr: quoteName(c.Name), sqlType: c.Type, notNull: c.NotNull, desc: m[2] == "desc"})
+		term := orderTerm{expr: quoteName(c.Name), sqlType: c.Type, notNull: c.NotNull, desc: m[2] == "desc"}
+		if noOrder[c.BaseOID] {
+			term.expr, term.sqlType = term.expr+"::text", "text"
+		}
+		out = append(out, term)
 	}
 	return out, nil
 }
@@ -138,10 +142,16 @@ func (q *rowQuery) conditions() ([]string, error) {
 
 func (f filter) sql() string {
 	name := quoteName(f.column.Name)
-	literal := quoteText(f.value) + "::" + f.column.Type
-	if noEquality[f.column.BaseOID] {
+	literal := quoteText(f.value) + "::" + f.column.Compared
+	if noOrder[f.column.BaseOID] {
 		name += "::text"
 		literal = quoteText(f.value)
+	}
+	// Some collations take different texts for the same, in which PostgreSQL
+	// searches for no pattern: the bytes are what is looked at then.
+	collate := ""
+	if f.column.Collation != "" {
+		collate = ` COLLATE "C"`
 	}
 	switch f.op {
 	case "eq":
@@ -157,11 +167,14 @@ func (f filter) sql() string {
 	case "ge":
 		return name + " >= " + literal
 	case "like":
-		return name + "::text LIKE " + quoteText(f.value)
+		return name + "::text" + collate + " LIKE " + quoteText(f.value)
 	case "ilike":
+		if collate != "" {
+			return "lower(" + name + "::text)" + collate + " LIKE lower(" + quoteText(f.value) + ")"
+		}
 		return name + "::text ILIKE " + quoteText(f.value)
 	case "contains":
-		return "strpos(lower(" + name + "::text), lower(" + quoteText(f.value) + ")) > 0"
+		return "strpos(lower(" + name + "::text)" + collate + ", lower(" + quoteText(f.value) + ")) > 0"
 	case "null":
 		return name + " IS NULL"
 	default: // filterForm lets nothing else through
@@ -188,8 +201,16 @@ const (
 	oidJSONB   = 3802
 )
 
-// noEquality are types that can only be compared as text.
-var noEquality = map[uint32]bool{oidJSON: true, oidXML: true}
+// noOrder are types, and arrays of them, that are compared as text, since they
+// have no order, and no equality either or one of another kind: boxes and
+// circles are equal when they are as large. By the OIDs of pg_type.dat.
+var noOrder = map[uint32]bool{
+	oidJSON: true, 199: true, oidXML: true, 143: true,
+	600: true, 601: true, 602: true, 603: true, 604: true, 628: true, 718: true, // point, lseg, path, box, polygon, line, circle
+	1017: true, 1018: true, 1019: true, 1020: true, 1027: true, 629: true, 719: true,
+	28: true, 29: true, 1033: true, 1011: true, 1012: true, 1034: true, // xid, cid, aclitem
+	4072: true, 4073: true, 2970: true, 2949: true, 5038: true, 5039: true, // jsonpath, snapshots
+}
 
 // notCut are types of variable length whose values are always short enough, or
 // whose cast to text differs from what they print.

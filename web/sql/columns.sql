@@ -1,4 +1,5 @@
--- $1 the relation's OID. attgenerated came with PostgreSQL 12, attidentity with 10: by way of jsonb older ones do too.
+-- $1 the relation's OID. The last one is the type that values are compared as: numeric(5,2) would round them,
+-- varchar(3) cut them, a domain refuse them. attgenerated came with PostgreSQL 12, attidentity with 10: by way of jsonb older ones do too.
 select a.attnum::int, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnotnull,
        coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), ''),
        case j.j->>'attidentity' when 'a' then 'always' when 'd' then 'by-default' else '' end,
@@ -7,7 +8,8 @@ select a.attnum::int, a.attname::text, pg_catalog.format_type(a.atttypid, a.attt
        coalesce(pg_catalog.col_description(a.attrelid, a.attnum), ''),
        coalesce((select pg_catalog.array_position(i.indkey::int2[], a.attnum) + 1 from pg_catalog.pg_index i
                  where i.indrelid = a.attrelid and i.indisprimary), 0)::int,
-       coalesce(b.oid, t.oid), coalesce(b.typname, t.typname)::text, coalesce(b.typlen, t.typlen)::int
+       coalesce(b.oid, t.oid), coalesce(b.typname, t.typname)::text, coalesce(b.typlen, t.typlen)::int,
+       pg_catalog.format_type(coalesce(b.oid, t.oid), -1)
 from pg_catalog.pg_attribute a
 cross join lateral (select pg_catalog.to_jsonb(a) - 'attmissingval' as j) j
 join pg_catalog.pg_type t on t.oid = a.atttypid

@@ -1,7 +1,8 @@
--- $1 the sequence's OID: the statement that makes one like it, where it stands, and what it feeds.
-select pg_catalog.format('CREATE SEQUENCE %I.%I AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s;',
-         n.nspname, c.relname, pg_catalog.format_type(s.seqtypid, null), s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, case when s.seqcycle then ' CYCLE' else ' NO CYCLE' end) || E'\n' ||
-       coalesce((select pg_catalog.format('ALTER SEQUENCE %I.%I OWNED BY %I.%I.%I;', n.nspname, c.relname, tn.nspname, t.relname, a.attname) || E'\n'
+-- $1 the sequence's OID: the statement that makes one like it, and what it feeds.
+select pg_catalog.format('CREATE %sSEQUENCE %I.%I AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s;',
+         case when c.relpersistence = 'u' then 'UNLOGGED ' else '' end, n.nspname, c.relname, pg_catalog.format_type(s.seqtypid, null), s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, case when s.seqcycle then ' CYCLE' else ' NO CYCLE' end) || E'\n',
+       coalesce((select case d.deptype when 'i' then pg_catalog.format('-- It is made with the identity column %I.%I.%I, which needs no other.', tn.nspname, t.relname, a.attname)
+                   else pg_catalog.format('ALTER SEQUENCE %I.%I OWNED BY %I.%I.%I;', n.nspname, c.relname, tn.nspname, t.relname, a.attname) end || E'\n'
                  from pg_catalog.pg_depend d
                  join pg_catalog.pg_class t on t.oid = d.refobjid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
                  join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
