@@ -56,6 +56,7 @@ func (s *Server) openGate(ctx context.Context, session Session, database, sql st
 	}
 	g := &gate{conn: conn, sql: sql, drained: true}
 	if err := g.prepare(ctx); err != nil {
+		lookElsewhere(ctx, conn, sql, err)
 		g.close()
 		return nil, because(ctx, err)
 	}

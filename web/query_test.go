@@ -78,6 +78,16 @@ func TestQuery_ErrorsStandWhereTheyAre(t *testing.T) {
 			t.Errorf("%q: %+v, want %+v", sql, *got, want)
 		}
 	}
+	// A relation that is there under another schema, or with capitals, is named.
+	for sql, want := range map[string]string{
+		"select 'é😀' from orders":     "Did you mean shop.orders? What is in no schema of the search_path is written with its schema.",
+		`select * from shop."Orders"`: "Did you mean shop.orders? Without quotes a name is read in lower case, in quotes as it is written.",
+		"select * from shop.nope":     "",
+	} {
+		if r := e.query(sql); r.End.Error == nil || r.End.Error.SQLState != "42P01" || r.End.Error.Hint != want {
+			t.Errorf("%q: %+v, want the hint %q", sql, r.End.Error, want)
+		}
+	}
 	a := e.call("POST", "/sessions/demo/databases/none/query", map[string]any{"sql": "select 1"}, 200, nil)
 	if r := parseResult(t, a.body); r.End.Error == nil || r.End.Error.Code != "database-not-found" {
 		t.Errorf("unknown database: %+v", r.End.Error)
