@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,6 +46,9 @@ func failure(phase string, lines []string, exit string) *StartError {
 			if a.dropHint {
 				e.Hint = ""
 			}
+			if strings.Contains(a.text, "is missing") && slices.ContainsFunc(lines, damagedWAL.MatchString) {
+				e.Advice = "a WAL segment of the backup is damaged, and the log names it: take a good one from the archive or another copy, into a directory named with --wal-dir"
+			}
 			break
 		}
 	}
@@ -75,6 +79,10 @@ var advice = []struct {
 	{"Input/output error", "the backup could not be read at that place, or the overlay is gone", false},
 	{"could not access file", "the cluster needs this library to be read: use an image that has it, with --image", false},
 }
+
+// damagedWAL matches what the server says of a segment that is there but does not
+// hold what was written to it.
+var damagedWAL = regexp.MustCompile(`invalid magic number|incorrect resource manager data checksum|unexpected pageaddr|invalid info bits|WAL file is from different database system`)
 
 // lowLimit matches the DETAIL of "insufficient parameter settings" on a
 // standby, in the words of all versions since 10.

@@ -20,6 +20,13 @@ func TestFailure(t *testing.T) {
 	if e.Hint != "" {
 		t.Errorf("passes on the hint to make a corrupt database: %q", e.Hint)
 	}
+	if !strings.Contains(e.Advice, "is missing") {
+		t.Errorf("advice for a segment that is not there: %q", e.Advice)
+	}
+	damaged := append([]string{"2026-11-21 12:15:29.234 UTC [8] LOG:  invalid magic number 460B in log segment 000000010000000000000004, offset 0"}, missingWAL...)
+	if e = failure("recover", damaged, "exit status 1"); !strings.Contains(e.Advice, "is damaged") || e.Hint != "" {
+		t.Errorf("advice for a damaged segment: %q, hint %q", e.Advice, e.Hint)
+	}
 
 	e = failure("serve", nil, "exit status 127: sh: postgres: not found")
 	if !strings.Contains(e.Error(), "not found") {

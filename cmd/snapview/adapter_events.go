@@ -86,6 +86,13 @@ func (v *sessionView) phases() []web.Phase {
 		index[name] = &phases[i]
 	}
 	for _, e := range v.Happened() {
+		if e.Kind == session.Changed { // what was going on has come to an end
+			for i := range phases {
+				if p := &phases[i]; p.State == web.PhaseRunning && p.Millis == 0 {
+					p.Millis = millis(e.At.Sub(*p.StartedAt))
+				}
+			}
+		}
 		p := index[e.Phase]
 		if p == nil {
 			continue

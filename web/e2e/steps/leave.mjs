@@ -132,6 +132,14 @@ export const leave = [
       await page.goto(world.base);
       await page.getByRole('link', { name: 'End session' }).click();
       await page.getByText('What will be gone').waitFor();
+      // What cannot be told is said, not left out.
+      const unknown = page.getByText(/Its checkpoints and what runs now, which cannot be told/);
+      await page.route('**/api/v1' + world.root + '/layers', (route) => route.abort());
+      await page.reload();
+      await unknown.waitFor();
+      await page.unrouteAll({ behavior: 'ignoreErrors' });
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await unknown.waitFor({ state: 'detached' });
       await page.getByRole('button', { name: 'End the session…' }).click();
       const dialog = page.getByRole('dialog');
       if (world.session.writable) {
