@@ -1,6 +1,6 @@
 // What the editor offers at the cursor: columns of the tables that the statement
-// names there, names of WITH, tables, schemas and functions. Keywords come from
-// the language.
+// names there, names of WITH, tables, schemas, functions, and the words that
+// questions are made of; of PostgreSQL's 800 keywords most are never typed.
 import type { Completion as Option, CompletionContext, CompletionResult } from '@codemirror/autocomplete';
 import { syntaxTree } from '@codemirror/language';
 import type { Completion } from '../api/client';
@@ -32,6 +32,13 @@ const reserved = new Set(
    collation concurrently cross current_schema freeze full ilike inner is isnull join left like natural notnull outer overlaps right similar
    tablesample verbose`.split(/\s+/),
 );
+
+// Not reserved, but often written; and the types.
+const words = [...reserved].concat(
+  `between by cube current explain exists extract filter first following grouping groups interval last materialized nulls ordinality over partition preceding
+   range recursive rollup row rows set sets show unbounded values within without`.split(/\s+/),
+).sort();
+const types = `bigint boolean bytea date double precision inet integer json jsonb numeric real regclass smallint text time timestamp timestamptz uuid varchar`.split(' ');
 
 type Relation = Completion['relations'][number];
 // Those of the system are asked for when somebody writes their names.
@@ -122,6 +129,11 @@ export async function complete(context: CompletionContext, known: Completion | u
         offerColumns(fresh, several ? s.name : '');
         if (several || s.name !== s.table?.name) offer(s.name, { type: 'variable', detail: s.table && s.table.name !== s.name ? s.table.name : '', boost: 3 });
       }
+    }
+    // Where a table is due they would only be in its way.
+    if (word && !scope.table && !word.startsWith('"')) {
+      const loud = word.length > 1 && word === word.toUpperCase();
+      for (const [list, type] of [[words, 'keyword'], [types, 'type']] as const) for (const label of list) options.push({ label: loud ? label.toUpperCase() : label, type, boost: -20 });
     }
     if (word.length > 1 && !word.startsWith('"')) for (const label of [...functions, ...more]) options.push({ label, type: 'function', apply: label + '(', boost: -3 });
   }

@@ -2,7 +2,7 @@
 // catalogue, our colours, and the mark under an error.
 import { acceptCompletion, autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap, completionStatus, moveCompletionSelection, selectedCompletion, startCompletion, type CompletionContext } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyField, historyKeymap, indentWithTab } from '@codemirror/commands';
-import { PostgreSQL, sql } from '@codemirror/lang-sql';
+import { PostgreSQL } from '@codemirror/lang-sql';
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from '@codemirror/language';
 import { setDiagnostics } from '@codemirror/lint';
 import { highlightSelectionMatches, searchKeymap } from '@codemirror/search';
@@ -147,7 +147,7 @@ export class SqlEditor {
 
   #sql(): Extension {
     return [
-      sql({ dialect: PostgreSQL, keywordCompletion: (label, type) => ({ label, type, boost: -20 }) }),
+      PostgreSQL.extension, // without its list of keywords
       PostgreSQL.language.data.of({ autocomplete: (context: CompletionContext) => complete(context, this.#names, this.#functions, this.#hooks.relations) }),
     ];
   }
