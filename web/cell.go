@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"mime"
 	"net/http"
@@ -44,40 +45,40 @@ func (s *Server) getCell(c echo.Context) error {
 	name, from := quoteName(col.Name), " FROM "+q.rel.from()+whereClause(where)
 	sql := "SELECT " + name + from
 	var formats []int16
-	send := func(values [][]byte) error {
-		return sendCell(c, q.rel, col, values[0], bytea && want.as != "text", download)
+	send := func(ctx context.Context, values [][]byte) error {
+		return sendCell(ctx, c, q.rel, col, values[0], bytea && want.as != "text", download)
 	}
 	switch {
 	case want.piece:
 		sql = fmt.Sprintf("SELECT substring(%[1]s from %[2]d for %[3]d), substring(%[1]s from 1 for %[4]d), octet_length(%[1]s)%[5]s",
 			name, min(want.offset, 1<<30)+1, want.length, sniffBytes, from) // a bytea has 1 GiB at most
 		formats = pieceFormats
-		send = func(values [][]byte) error {
+		send = func(ctx context.Context, values [][]byte) error {
 			p, err := pieceOf(values)
 			if err != nil {
 				return err
 			}
-			return sendPiece(c, p)
+			return sendPiece(ctx, c, p)
 		}
 	case want.as == "image":
 		sql = fmt.Sprintf("SELECT CASE WHEN octet_length(%[1]s) > %[2]d THEN ''::bytea ELSE %[1]s END%[3]s", name, maxPicture, from)
 		formats = []int16{1}
-		send = func(values [][]byte) error {
+		send = func(ctx context.Context, values [][]byte) error {
 			if len(values[0]) == 0 {
 				return notAPicture("it is empty, or longer than 32 MiB")
 			}
-			return sendPicture(c, values[0])
+			return sendPicture(ctx, c, values[0])
 		}
 	case bytea && want.as != "text":
 		formats = []int16{1}
 	}
 	found := false
-	err = s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
+	err = s.through(c, session, sql, func(g *gate, values [][]byte) (bool, error) {
 		found = true
 		if values[0] == nil {
 			return lastRow(c.NoContent(http.StatusNoContent))
 		}
-		return lastRow(send(values))
+		return lastRow(send(g.ctx, values))
 	}, formats...)
 	if err == nil && !found {
 		return problem(http.StatusNotFound, "row-not-found", "there is no row with this key")
@@ -85,7 +86,7 @@ func (s *Server) getCell(c echo.Context) error {
 	return err
 }
 
-func sendCell(c echo.Context, rel *relation, col *column, value []byte, binary, download bool) error {
+func sendCell(ctx context.Context, c echo.Context, rel *relation, col *column, value []byte, binary, download bool) error {
 	h := c.Response().Header()
 	contentType, ext := "text/plain; charset=utf-8", ".txt"
 	if binary {
@@ -97,7 +98,7 @@ func sendCell(c echo.Context, rel *relation, col *column, value []byte, binary, 
 		h.Set("Content-Disposition", attachment(rel.Name+"-"+col.Name+ext))
 	}
 	h.Set("Content-Length", strconv.Itoa(len(value)))
-	return c.Blob(http.StatusOK, contentType, value)
+	return sendBytes(ctx, c, contentType, value)
 }
 
 // extensionOf guesses what a file with this beginning should end in.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -63,7 +64,7 @@ var pieceFormats = []int16{1, 1, 0}
 
 // sendPiece answers with the bytes and says in headers what they are part of.
 // They go out as nothing that a browser would show.
-func sendPiece(c echo.Context, p piece) error {
+func sendPiece(ctx context.Context, c echo.Context, p piece) error {
 	s := sniff(p.head, int64(len(p.head)) == p.total)
 	h := c.Response().Header()
 	h.Set("X-Snapview-Media-Type", s.media)
@@ -73,13 +74,13 @@ func sendPiece(c echo.Context, p piece) error {
 	}
 	h.Set("X-Snapview-Bytes", strconv.FormatInt(p.total, 10))
 	h.Set("Content-Disposition", "attachment")
-	return c.Blob(http.StatusOK, "application/octet-stream", p.bytes)
+	return sendBytes(ctx, c, "application/octet-stream", p.bytes)
 }
 
 // sendPicture answers with a picture as what it is. Whatever else its bytes may
 // be, a browser takes them for a picture (nosniff), and a page that is opened on
 // them may do nothing at all (sandbox).
-func sendPicture(c echo.Context, content []byte) error {
+func sendPicture(ctx context.Context, c echo.Context, content []byte) error {
 	media, width, height, err := imageSize(content)
 	if err != nil {
 		return notAPicture(err.Error())
@@ -87,7 +88,7 @@ func sendPicture(c echo.Context, content []byte) error {
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
 	h.Set("X-Snapview-Pixels", fmt.Sprintf("%dx%d", width, height))
-	return c.Blob(http.StatusOK, media, content)
+	return sendBytes(ctx, c, media, content)
 }
 
 func notAPicture(why string) *Problem {

@@ -1,11 +1,14 @@
 package web_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/snapview/snapview/testneeds"
@@ -93,6 +96,16 @@ func TestDownloads_ThatFailBreakOff(t *testing.T) {
 	broken, res := e.begin("/dumps", map[string]any{})
 	_, _ = io.Copy(io.Discard, res.Body)
 	eventually(t, "the download has failed", func() bool { return e.downloadState(broken).State == "failed" })
+	// Nor after the first byte.
+	e.session.Dumps = func(_ context.Context, _ web.DumpOptions, w io.Writer) error {
+		_, _ = io.WriteString(w, "-- half a dump\n")
+		panic("in a test")
+	}
+	half, res := e.begin("/dumps", map[string]any{})
+	if text, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("%q looks like a whole dump", text)
+	}
+	eventually(t, "the download has failed", func() bool { return e.downloadState(half).State == "failed" })
 	// Before the first byte it is a problem, and known as well.
 	id, res := e.begin("/exports", map[string]any{"sql": "select 1 from pg_sleep(60)", "format": "csv", "timeoutSeconds": 0.2})
 	_, _ = io.Copy(io.Discard, res.Body)
@@ -125,6 +138,7 @@ func TestDownloads_AreCancelled(t *testing.T) {
 	dump, _ := e.begin("/dumps", map[string]any{})
 	eventually(t, "bytes of the dump are counted", started(dump))
 	e.call("DELETE", "/sessions/demo/exports/"+dump, nil, 204, nil)
+	e.stallOnLargeObject(t)
 	for _, reads := range []bool{true, false} {
 		id, res := e.begin("/exports", body)
 		ended := make(chan error, 1)
@@ -139,11 +153,11 @@ func TestDownloads_AreCancelled(t *testing.T) {
 		}
 	}
 	eventually(t, "the dump is cancelled", cancelled(dump))
-	var list struct{ Items []any }
-	e.call("GET", "/sessions/demo/queries", nil, 200, &list)
-	if len(list.Items) > 0 {
-		t.Errorf("still running: %v", list.Items)
-	}
+	eventually(t, "no statement runs, that of the large object neither", func() bool {
+		var list struct{ Items []any }
+		e.call("GET", "/sessions/demo/queries", nil, 200, &list)
+		return len(list.Items) == 0
+	})
 	// The browser stops it.
 	id, res := e.begin("/exports", body)
 	res.Body.Close()
@@ -151,6 +165,43 @@ func TestDownloads_AreCancelled(t *testing.T) {
 	if d := e.downloadState(id); d.Error == nil || d.Error.Code != "cancelled" || d.Error.Detail != "the browser stopped taking the file" {
 		t.Errorf("%+v: %+v", d, d.Error)
 	}
+}
+
+// stallOnLargeObject asks for a large object, takes nothing of it, and cancels the
+// statement that reads it. Its end is for the caller to wait for.
+func (e *env) stallOnLargeObject(t *testing.T) {
+	t.Helper()
+	large := keepContents(t, map[string][]byte{"long": bytes.Repeat([]byte("snapview"), 4<<20)})["long"]
+	// With a buffer that does not grow, or the kernel takes it all.
+	small := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 64<<10) })
+	}}
+	client := &http.Client{Jar: e.client.Jar, Transport: &http.Transport{DialContext: small.DialContext}}
+	res, err := client.Do(e.request("GET", shop+"/large-objects/"+large, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	id, rows, still := "", 0, 0
+	eventually(t, "what lies between is full", func() bool {
+		var list struct {
+			Items []struct {
+				ID, SQL string
+				Rows    int
+			}
+		}
+		e.call("GET", "/sessions/demo/queries", nil, 200, &list)
+		for _, q := range list.Items {
+			if strings.Contains(q.SQL, "lo_get("+large) {
+				if still++; q.Rows != rows || rows == 0 {
+					still = 0
+				}
+				id, rows = q.ID, q.Rows
+			}
+		}
+		return still == 20
+	})
+	e.call("DELETE", "/sessions/demo/queries/"+id, nil, 204, nil)
 }
 
 func TestDownloads_KnowDumps(t *testing.T) {

@@ -20,7 +20,8 @@ type gate struct {
 	conn    *pgconn.PgConn
 	fields  []pgconn.FieldDescription
 	sql     string
-	drained bool // the statement came to its end: there is nothing to cancel
+	ctx     context.Context //nolint:containedctx // of the one statement
+	drained bool            // the statement came to its end: there is nothing to cancel
 }
 
 // statementName must be named, so that a second statement (the names of the
@@ -54,7 +55,7 @@ func (s *Server) openGate(ctx context.Context, session Session, database, sql st
 	if err != nil {
 		return nil, because(ctx, err)
 	}
-	g := &gate{conn: conn, sql: sql, drained: true}
+	g := &gate{conn: conn, sql: sql, ctx: ctx, drained: true}
 	if err := g.prepare(ctx); err != nil {
 		lookElsewhere(ctx, conn, sql, err)
 		g.close()

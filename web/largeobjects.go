@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -95,17 +94,17 @@ func (s *Server) lookIntoLargeObject(c echo.Context, session Session, oid uint32
 	}
 	sql := fmt.Sprintf("SELECT pg_catalog.lo_get(%d, %d, %d), pg_catalog.lo_get(%[1]d, 0, %[4]d), pg_catalog.lo_lseek64(pg_catalog.lo_open(%[1]d, 262144), 0, 2)",
 		oid, want.offset, want.length, sniffBytes)
-	return s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
+	return s.through(c, session, sql, func(g *gate, values [][]byte) (bool, error) {
 		p, err := pieceOf(values)
 		switch {
 		case err != nil:
 			return false, err
 		case want.as != "image":
-			return lastRow(sendPiece(c, p))
+			return lastRow(sendPiece(g.ctx, c, p))
 		case p.total == 0 || p.total > maxPicture:
 			return false, notAPicture("it is empty, or longer than 32 MiB")
 		}
-		return lastRow(sendPicture(c, p.bytes))
+		return lastRow(sendPicture(g.ctx, c, p.bytes))
 	}, pieceFormats...)
 }
 
@@ -113,24 +112,24 @@ func (s *Server) sendLargeObject(c echo.Context, session Session, oid uint32) (e
 	id := strconv.FormatUint(uint64(oid), 10)
 	sql := "SELECT pg_catalog.lo_get(" + id + ", at, " + strconv.Itoa(pieceBytes) + ") FROM pg_catalog.generate_series(0, greatest(0, " +
 		"pg_catalog.lo_lseek64(pg_catalog.lo_open(" + id + ", 262144), 0, 2) - 1), " + strconv.Itoa(pieceBytes) + ") AS at"
-	begun := false
 	w := c.Response()
-	err = s.through(c, session, sql, func(_ *gate, values [][]byte) (bool, error) {
-		if !begun {
-			begun = true
+	var out *flusher
+	err = s.through(c, session, sql, func(g *gate, values [][]byte) (bool, error) {
+		if out == nil {
+			out = newFlusher(g.ctx, w)
 			h := w.Header()
 			h.Set("Content-Type", "application/octet-stream")
 			h.Set("X-Snapview-Media-Type", http.DetectContentType(values[0]))
 			h.Set("Content-Disposition", attachment("large-object-"+id+extensionOf(values[0])))
 			w.WriteHeader(http.StatusOK)
 		}
-		if _, err := w.Write(values[0]); err != nil {
-			return false, errClientGone
+		if out.write(values[0]) != nil {
+			return false, because(g.ctx, errClientGone)
 		}
 		return true, nil
 	}, 1)
-	if begun && err != nil {
-		if !errors.Is(err, errClientGone) {
+	if out != nil && err != nil {
+		if !wasCancelled(err) {
 			s.log.Warn("reading a large object failed", "oid", oid, "error", err)
 		}
 		panic(http.ErrAbortHandler) // half a file must not look like a whole one

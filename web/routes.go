@@ -12,7 +12,7 @@ func (s *Server) handler() http.Handler {
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(logWriter{s.log})
 	e.HTTPErrorHandler = s.handleError
-	e.Use(s.logRequests, s.recoverPanics, s.guard, s.joinFirstAsk)
+	e.Use(s.logRequests, boundAnswers, s.recoverPanics, s.guard, s.joinFirstAsk)
 	e.GET("/auth", s.login)
 	e.POST("/login", s.logIn)
 	s.routes(e.Group("/api/v1"))
