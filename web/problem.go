@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,13 +81,14 @@ func problemOf(err error, sql string) *Problem {
 	case errors.Is(err, errCancelled), errors.Is(err, errShutdown):
 		return problem(http.StatusConflict, "cancelled", err.Error())
 	case errors.Is(err, errDeadline), errors.Is(err, context.DeadlineExceeded):
-		return problem(http.StatusGatewayTimeout, "timeout", "the statement took longer than it may")
+		return problem(http.StatusGatewayTimeout, "timeout", "the statement took longer than it may").
+			withHint("ask for less of it, or run it by psql, where no such time is set")
 	case errors.Is(err, context.Canceled):
 		return problem(http.StatusConflict, "cancelled", "the request was cancelled")
 	case errors.As(err, &he):
 		return problemOfEcho(he)
 	case isConnectionLost(err):
-		return problem(http.StatusBadGateway, "connection-lost", "the connection to PostgreSQL broke: "+err.Error())
+		return problem(http.StatusBadGateway, "connection-lost", "the connection to PostgreSQL broke: "+err.Error()).withHint(hintLost)
 	}
 	return problem(http.StatusInternalServerError, "internal", err.Error())
 }
@@ -101,6 +103,9 @@ func isConnectionLost(err error) bool {
 	return errors.As(err, &ce) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err) ||
 		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "connection reset") || strings.Contains(err.Error(), "broken pipe")
 }
+
+// hintLost is of servers that went away under a statement.
+const hintLost = "The session is being torn down, or its server has crashed: the session's page says which. Run it again where the session is open."
 
 // hints are what to do about errors of which PostgreSQL says only what they are,
 // and which mean something of their own in a backup.
@@ -119,8 +124,10 @@ func problemOfPostgres(e *pgconn.PgError, sql string) *Problem {
 		p = problem(http.StatusNotFound, "database-not-found", e.Message)
 	case "53300": // too_many_connections
 		p = problem(http.StatusServiceUnavailable, "busy", e.Message)
+		e.Hint = cmp.Or(e.Hint, "All connections of the session's server are taken: wait for statements to end, or cancel some.")
 	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
 		p = problem(http.StatusBadGateway, "connection-lost", e.Message)
+		e.Hint = cmp.Or(e.Hint, hintLost)
 	}
 	if e.Hint == "" {
 		e.Hint = hints[e.Code]

@@ -262,7 +262,7 @@ func TestQuery_CancelByLeaving(t *testing.T) {
 func TestQuery_DeadlineAndTeardownEndIt(t *testing.T) {
 	e := newEnv(t)
 	r := e.query("select pg_sleep(600)", map[string]any{"timeoutSeconds": 0.2})
-	if r.End.Error == nil || r.End.Error.Code != "timeout" {
+	if r.End.Error == nil || r.End.Error.Code != "timeout" || r.End.Error.Hint == "" {
 		t.Errorf("after its time: %+v", r.End.Error)
 	}
 	// A statement cannot lift the limit that is kept here.
@@ -307,7 +307,7 @@ func TestQuery_LostConnectionIsSaid(t *testing.T) {
 		return n == "1"
 	})
 	a := <-done
-	if r := parseResult(t, a.body); r.End.Error == nil || r.End.Error.Code != "connection-lost" {
+	if r := parseResult(t, a.body); r.End.Error == nil || r.End.Error.Code != "connection-lost" || r.End.Error.Hint == "" {
 		t.Errorf("end: %+v", r.End.Error)
 	}
 	if r := e.query("select 1"); r.End.Error != nil {
