@@ -62,9 +62,10 @@ func (s *Session) growth(ctx context.Context, since cow.LayerID, until *cow.Laye
 	}
 	var files []growth.File
 	var err error
+	settled := true
 	if until == nil {
 		// Blocks that the kernel has not placed yet belong to no extent.
-		if err := p.disk.Sync(); err != nil {
+		if settled, err = s.settle(ctx, p.disk.Sync); err != nil {
 			return growth.Report{}, err
 		}
 		if err := p.overlay.Changed(since, collect); err != nil {
@@ -81,7 +82,36 @@ func (s *Session) growth(ctx context.Context, since cow.LayerID, until *cow.Laye
 		return growth.Report{}, err
 	}
 	meta := filesystemMetadata{end: p.base.Layout().MetadataBytes}
-	return growth.Join(changed, files, meta, names), nil
+	r := growth.Join(changed, files, meta, names)
+	if !settled {
+		r.Notes = append(r.Notes, "Writes are waiting: what the server has written and the overlay has not taken is not counted.")
+	}
+	return r, nil
+}
+
+// settle has the kernel write what it still keeps to itself. While writes are
+// held that does not end, and whose bytes there are is asked just then: settled is
+// false when the held ones were left alone.
+func (s *Session) settle(ctx context.Context, sync func() error) (settled bool, err error) {
+	if s.Figures().Holding {
+		return false, nil
+	}
+	done := make(chan error, 1)
+	go func() { done <- sync() }()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-done:
+			return true, err
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-look.C:
+			if s.Figures().Holding {
+				return false, nil
+			}
+		}
+	}
 }
 
 // A GrowthStep is what one layer of a chain added.

@@ -55,7 +55,7 @@ func webEvent(e session.Event) (event web.Event, ok bool) {
 		s := webSample(*e.Sample)
 		out.Type, out.Sample = web.EventOverlay, &s
 	case session.Held:
-		out.Type, out.Sample = web.EventHold, &web.Sample{Time: e.At, Holding: e.Held}
+		out.Type = web.EventHold // without figures: the next sample has them
 	case session.Notice:
 		out.Type = web.EventWarning
 		out.Warning = &web.Warning{Code: "notice", Severity: web.SeverityWarning, Title: e.Message}

@@ -143,6 +143,10 @@ func TestLimitHoldsWritesAndRoomLetsThemGoOn(t *testing.T) {
 	if got := ask(t, url, `select count(*)::text from ev`); got != "100" {
 		t.Errorf("ev has %s rows", got)
 	}
+	// Whose bytes they are is told while they wait: it says what to give up.
+	if g := growthOf(t, state); g.TotalBytes < 4<<20 || g.TotalBytes > 12<<20 {
+		t.Errorf("the overlay holds %d bytes while writes are held", g.TotalBytes)
+	}
 	must(t, state, "limit", "1GiB")
 	r.until("the end of the hold", isHold(false))
 	<-synced
