@@ -56,6 +56,7 @@ export class Desk {
   unsaved: string | undefined = $state();
   closed: { tab: Tab; at: number }[] = $state.raw([]);
   #dirty = new Map<string, ReturnType<typeof setTimeout> | undefined>();
+  #sending = new WeakMap<Tab, Promise<void>>();
   #loading: Promise<void> | undefined;
 
   #left = new AbortController();
@@ -235,12 +236,19 @@ export class Desk {
   keep(tab: Tab) {
     tab.preview = false;
     clearTimeout(this.#dirty.get(tab.id));
-    this.#dirty.set(tab.id, setTimeout(() => void this.#put(tab), wait));
+    this.#dirty.set(tab.id, setTimeout(() => { this.#dirty.set(tab.id, undefined); void this.#put(tab); }, wait));
     this.#draft();
   }
 
-  async #put(tab: Tab) {
-    this.#dirty.set(tab.id, undefined);
+  // One after the other, or an answer that took long would leave the older text.
+  #put(tab: Tab) {
+    const sent = (this.#sending.get(tab) ?? Promise.resolve()).then(() => (this.tabs.includes(tab) ? this.#send(tab) : undefined));
+    this.#sending.set(tab, sent);
+    return sent;
+  }
+
+  async #send(tab: Tab) {
+    if (this.#dirty.get(tab.id) === undefined) this.#dirty.set(tab.id, undefined);
     const sent = body(tab);
     try {
       const kept = await ok(api.PUT('/sessions/{id}/tabs/{tab}', { params: { path: { id: this.session, tab: tab.id }, header: write }, body: sent }));
@@ -276,9 +284,9 @@ export class Desk {
       const tab = this.tabs.find((t) => t.id === id);
       if (timer === undefined || !tab) continue;
       clearTimeout(timer);
+      this.#dirty.set(id, undefined);
       if (tab.sql.length > 30_000) void this.#put(tab);
       else {
-        this.#dirty.set(id, undefined);
         fetch(`${base}/sessions/${encodeURIComponent(this.session)}/tabs/${id}`, {
           method: 'PUT', keepalive: true, headers: { 'Content-Type': 'application/json', ...write }, body: JSON.stringify(body(tab)),
         }).then(
