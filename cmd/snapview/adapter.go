@@ -66,12 +66,19 @@ func (v *sessionView) Info() web.Info {
 }
 
 // databaseToShow is the database to begin with: the one that was asked for, or,
-// where the cluster has none of that name, the server's first.
+// where there is none of that name, the first of the user's own: initdb makes
+// the others, and most clusters keep nothing in them.
 func databaseToShow(server *pgrunner.Server, asked string) string {
-	if known := server.Databases(); len(known) > 0 && !slices.Contains(known, asked) {
-		return known[0]
+	known := server.Databases()
+	if len(known) == 0 || slices.Contains(known, asked) {
+		return asked
 	}
-	return asked
+	for _, name := range known {
+		if name != "postgres" && name != "template0" && name != "template1" {
+			return name
+		}
+	}
+	return known[0]
 }
 
 func timeOrNil(t time.Time) *time.Time {

@@ -50,7 +50,7 @@ that build on it, in any order. Where they lie side by side the last is enough.`
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&database, "db", "", "database to begin with")
+	flags.StringVar(&database, "db", "", "database to begin with (default: the first one besides postgres)")
 	flags.StringVar(&listen, "listen", "127.0.0.1:0", "address of the page; port 0 takes a free one")
 	flags.StringVar(&f.psqlListen, "psql-listen", "127.0.0.1:0", "loopback address for psql and other clients; empty for none")
 	flags.StringVar(&f.nbdListen, "nbd-listen", "", "also export the disk by NBD on this loopback address")
