@@ -51,7 +51,7 @@ func lookElsewhere(ctx context.Context, conn *pgconn.PgConn, sql string, err err
 		names[i] = string(row[0])
 	}
 	e.Hint = "Did you mean " + strings.Join(names, " or ") + "?"
-	if exact := string(found.Rows[0][1]) == "t"; exact {
+	if string(found.Rows[0][1]) == "t" { // the name as it was written
 		e.Hint += " What is in no schema of the search_path is written with its schema."
 	} else {
 		e.Hint += " Without quotes a name is read in lower case, in quotes as it is written."
